@@ -1,0 +1,1 @@
+"""The commands: each a row of a table, callers of `local.client` only."""

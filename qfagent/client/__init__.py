@@ -1,0 +1,1 @@
+"""The role of a peer that establishes keys through hubs."""

@@ -1,0 +1,1 @@
+"""The protocol: values in, values out; no sockets, files, clocks or randomness."""

@@ -1,0 +1,1 @@
+"""The machine's own tools: the control socket, and what talks to it."""

@@ -1,0 +1,1 @@
+"""What survives power loss: synchronous, synced, crash-tested."""
