@@ -55,6 +55,18 @@ class Refusal(AgentError):
         self.status, self.authenticated = REFUSALS[slug]  # type: ignore[misc]
 
 
+class Invalid(AgentError):
+    """A value breaks a rule of the protocol; `kind` says which."""
+
+    slug = "malformed"
+    status = 400
+    exit_code = 8
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
 class BadHttp(AgentError):
     """The other side does not speak HTTP/1.1 as we demand it."""
 

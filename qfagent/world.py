@@ -17,6 +17,10 @@ class World:
     wall: Callable[[], float] = time.time
     random: Callable[[int], bytes] = os.urandom
 
+    def now(self) -> int:
+        """Wall time in whole seconds."""
+        return int(self.wall())
+
     def fraction(self) -> float:
         """A uniform number in [0, 1), for jitter."""
         return int.from_bytes(self.random(7), "big") / (1 << 56)

@@ -1,0 +1,71 @@
+"""Registration binds a block to the peer that speaks under it.
+
+* protocol.md section 6, Register. A name is bound once; a further pool file for it needs a proof from a block that the
+  peer holds here, whose span is claimed only together with the binding.
+* A block that is bound already gets its first answer again, whoever lost it.
+"""
+
+from qfagent.dske import wire
+from qfagent.dske.pad import Pad
+from qfagent.errors import Refusal
+from qfagent.hub.rules import Rules
+from qfagent.store.clients import Client, Clients
+from qfagent.store.ledger import Ledger
+
+
+class Registration:
+    """Who is who at one hub."""
+
+    def __init__(self, ledger: Ledger, clients: Clients, rules: Rules) -> None:
+        self._ledger, self._clients, self._rules = ledger, clients, rules
+
+    def register(self, block: str, request: wire.Register, proof: Pad | None) -> wire.Registered:
+        """Binds the block to the peer that asks, or says why not (Refusal)."""
+        facts = self._ledger.facts(block)
+        if (request.block, request.client_id) != (block, facts.client):
+            raise Refusal("malformed", "expected the block and the client id of the file that the header names")
+        owner = self._clients.owner(block)
+        if owner.peer is None:
+            self._claim_name(block, owner, request.peer, proof)
+        elif owner.peer != request.peer:
+            raise Refusal("name-mismatch", "this block belongs to another peer")
+        self._clients.make_ready(block)
+        return wire.Registered(self._rules.hub_id, request.peer)
+
+    def speaker(self, block: str) -> Client:
+        """The client that a message under this block comes from; Refusal `not-registered`."""
+        if not self._clients.is_ready(block):
+            raise Refusal("not-registered", "expected a register message first")
+        return self._clients.owner(block)
+
+    def heard(self, block: str) -> None:
+        """Notes that a message under this block has verified."""
+        self._clients.heard(self._clients.owner(block), block, now=self._rules.now())
+
+    def approve(self, client: Client) -> None:
+        """The operator's word: a registration that waits goes through."""
+        assert client.wanted is not None, "the caller has looked"
+        self._clients.bind(client, client.wanted)
+        for block in self._clients.blocks(client.id):
+            self._clients.make_ready(block)
+
+    def _claim_name(self, block: str, owner: Client, peer: str, proof: Pad | None) -> None:
+        holder = self._clients.of_peer(peer)
+        if holder is None:
+            self._check_binding(owner, peer)
+            self._clients.bind(owner, peer)
+            self._rules.note("client.registered", client=owner.id, peer=peer, block=block)
+            return
+        if proof is None or self._clients.owner(proof.block).id != holder.id:
+            slug = "proof-required" if self._clients.blocks(holder.id) else "name-taken"
+            raise Refusal(slug, "another block is bound to this name here")
+        self._ledger.claim(proof)
+        self._clients.join(block, from_client=owner, to=holder)
+        self._rules.note("client.joined", client=holder.id, peer=peer, block=block)
+
+    def _check_binding(self, owner: Client, peer: str) -> None:
+        if self._rules.binding == "manual":
+            if owner.wanted != peer:
+                self._clients.want(owner, peer)
+                self._rules.note("client.waiting", client=owner.id, peer=peer)
+            raise Refusal("binding-refused", "an operator of this hub has to approve the name first")

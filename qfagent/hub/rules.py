@@ -1,0 +1,20 @@
+"""The rules of one hub: what it is called, who may claim a name, how long it keeps a share."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from qfagent.events import Note
+
+Binding = Literal["open", "manual"]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """`share_ttl` in seconds; `now` gives Unix seconds; `note` takes events of the transaction that is under way."""
+
+    hub_id: str
+    binding: Binding
+    share_ttl: int
+    now: Callable[[], int]
+    note: Note

@@ -1,0 +1,144 @@
+"""A hub's registry: who its clients are, which peer each is bound to, and where the file made for it is.
+
+* A client is made for a name, or for a pool file that any peer may claim; one peer is bound to one client at most.
+* `handout` follows the pool file: `writing`, `ready` (in the folder), `out` (somebody has it), `used` (its client has
+  registered, the file is to be removed), `none`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from qfagent.dske import ids
+from qfagent.errors import NotFound, NothingChanged
+from qfagent.store.database import Database
+
+_COLUMNS: Final = "id, name, peer, created, handout, wanted, latest, last_seen"
+_SEEN_STEP: Final = 60  # seconds; `last_seen` is written no more often than this
+
+
+class Client(msgspec.Struct, frozen=True):
+    """One client. `created` and `last_seen` in Unix seconds; `wanted` is a peer name that waits for approval."""
+
+    id: str
+    name: str
+    peer: str | None
+    created: int
+    handout: str
+    wanted: str | None
+    latest: str | None
+    last_seen: int | None
+
+
+class Clients:
+    """The clients of a hub, and whose block is whose."""
+
+    def __init__(self, database: Database, random: Callable[[int], bytes]) -> None:
+        self._database, self._random = database, random
+
+    def add(self, name: str, *, now: int) -> Client:
+        """A client for a named peer; NothingChanged if the name is taken."""
+        if (known := self.of_peer(name)) is not None:
+            raise NothingChanged(f"there is a client for {name} already, with id {known.id}")
+        return self._insert(name, peer=name, handout="none", now=now)
+
+    def add_for_pool(self, *, now: int) -> Client:
+        """A client for a new pool file, which is about to be written."""
+        return self._insert(f"pool-{self._random(4).hex()}", peer=None, handout="writing", now=now)
+
+    def get(self, client: str) -> Client:
+        """NotFound."""
+        row = self._database.row(f"SELECT {_COLUMNS} FROM clients WHERE id = ?", client)
+        if row is None:
+            raise NotFound(f"there is no client {client} here")
+        return Client(*row)
+
+    def of_peer(self, peer: str) -> Client | None:
+        """The client that is bound to a peer."""
+        row = self._database.row(f"SELECT {_COLUMNS} FROM clients WHERE peer = ?", peer)
+        return Client(*row) if row else None
+
+    def owner(self, block: str) -> Client:
+        """The client that a live block belongs to."""
+        return self.get(self._database.value("SELECT owner FROM blocks WHERE id = ?", block))
+
+    def all(self) -> list[Client]:
+        """Every client, oldest first."""
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients ORDER BY created, id")
+        return [Client(*row) for row in rows]
+
+    def with_handout(self, *handouts: str) -> list[Client]:
+        """The clients whose pool file is in one of these states."""
+        marks = ", ".join("?" * len(handouts))
+        sql = f"SELECT {_COLUMNS} FROM clients WHERE handout != 'none' AND handout IN ({marks}) ORDER BY created, id"
+        return [Client(*row) for row in self._database.rows(sql, *handouts)]
+
+    def count(self) -> dict[str, int]:
+        """How many clients are bound to a peer, and how many are not."""
+        rows = self._database.rows("SELECT peer IS NOT NULL, COUNT(*) FROM clients GROUP BY 1")
+        return {"bound": 0, "unbound": 0} | {"bound" if bound else "unbound": number for bound, number in rows}
+
+    # --- changes
+
+    def bind(self, client: Client, peer: str) -> None:
+        """The client is this peer from now on; if it came with a pool file, that is to be removed."""
+        handout = "none" if client.handout == "none" else "used"
+        sql = "UPDATE clients SET peer = ?, wanted = NULL, handout = ? WHERE id = ?"
+        self._database.execute(sql, peer, handout, client.id)
+
+    def join(self, block: str, *, from_client: Client, to: Client) -> None:
+        """The block of a pool file joins the client that its peer has already; the id that came with it is retired.
+
+        Its row stays while its file is in the folder, without a peer, so that the file is removed.
+        """
+        self._database.execute("UPDATE blocks SET owner = ? WHERE id = ?", to.id, block)
+        self._database.execute("UPDATE clients SET handout = 'used', wanted = NULL WHERE id = ?", from_client.id)
+
+    def want(self, client: Client, peer: str) -> None:
+        """Notes the name that the client asks for, until an operator approves."""
+        self._database.execute("UPDATE clients SET wanted = ? WHERE id = ?", peer, client.id)
+
+    def hand_out(self, client: str, handout: str) -> None:
+        """The pool file of the client has come this far."""
+        self._database.execute("UPDATE clients SET handout = ? WHERE id = ?", handout, client)
+
+    def heard(self, client: Client, block: str, *, now: int) -> None:
+        """The client's latest request verified under this block."""
+        if client.latest != block or client.last_seen is None or now - client.last_seen >= _SEEN_STEP:
+            sql = "UPDATE clients SET latest = ?, last_seen = ? WHERE id = ?"
+            self._database.execute(sql, block, now, client.id)
+
+    def remove(self, client: str) -> None:
+        """Forgets the client; its blocks must be retired."""
+        self._database.execute("DELETE FROM clients WHERE id = ?", client)
+
+    # --- blocks
+
+    def blocks(self, client: str) -> list[str]:
+        """The client's live blocks, oldest first."""
+        sql = "SELECT id FROM blocks WHERE owner = ? AND state IN ('new', 'ready') ORDER BY born"
+        return [block for (block,) in self._database.rows(sql, client)]
+
+    def ever_had_block(self, client: str) -> bool:
+        """Whether PSRD was ever made for the client."""
+        return self._database.row("SELECT 1 FROM blocks WHERE owner = ?", client) is not None
+
+    def ready_blocks(self, client: Client) -> list[str]:
+        """The client's registered blocks, the one of its latest request first, then the newest."""
+        sql = "SELECT id FROM blocks WHERE owner = ? AND state = 'ready' ORDER BY id = ? DESC, born DESC"
+        return [block for (block,) in self._database.rows(sql, client.id, client.latest or "")]
+
+    def is_ready(self, block: str) -> bool:
+        """Whether the block is registered."""
+        return bool(self._database.value("SELECT state = 'ready' FROM blocks WHERE id = ?", block))
+
+    def make_ready(self, block: str) -> None:
+        """The block is registered."""
+        self._database.execute("UPDATE blocks SET state = 'ready' WHERE id = ?", block)
+
+    def _insert(self, name: str, *, peer: str | None, handout: str, now: int) -> Client:
+        client = Client(ids.new_uuid(self._random), name, peer, now, handout, None, None, None)
+        values: list[Any] = list(msgspec.structs.astuple(client))
+        self._database.execute(f"INSERT INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *values)
+        return client

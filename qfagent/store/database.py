@@ -1,0 +1,190 @@
+"""The database keeps offsets, registry and tombstones: SQLite, one connection, every commit synced.
+
+* WAL with `synchronous=FULL`; the file is this process's alone (`locking_mode=EXCLUSIVE`): no other tool opens it.
+* One thread uses it. Statements run between `begin` and `commit`; what `commit` has returned from survives power loss.
+* A schema newer than this code is refused; after an unclean stop the file is checked whole before it is used.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apsw
+
+from qfagent.errors import DiskFull, StoreError
+from qfagent.store.disk import Disk
+
+SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE blocks (
+    id TEXT PRIMARY KEY,            -- 32 hex digits
+    born INTEGER NOT NULL,          -- counts up: the order of arrival
+    own INTEGER NOT NULL,           -- the pad that this agent spends: 0 user (it is a client), 1 server (it is a hub)
+    hub TEXT NOT NULL, client TEXT NOT NULL, name TEXT NOT NULL,  -- as the file has them
+    user_bytes INTEGER NOT NULL, server_bytes INTEGER NOT NULL,
+    spent INTEGER NOT NULL,         -- own pad: every byte below is spent or reserved
+    proofs INTEGER NOT NULL DEFAULT 0,  -- client: bytes spent of the last 64 of the user pad
+    state TEXT NOT NULL,            -- new, ready, stopped, retired, gone
+    reason TEXT NOT NULL DEFAULT '', evidence INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,                     -- hub: the client that the block belongs to
+    touched INTEGER NOT NULL DEFAULT 0,  -- its spent bytes may not be erased yet
+    digest BLOB NOT NULL            -- of its reserved bytes, which are never spent
+) WITHOUT ROWID;
+CREATE INDEX blocks_by_hub ON blocks (hub, born);
+CREATE INDEX blocks_by_owner ON blocks (owner, born);
+CREATE INDEX blocks_touched ON blocks (id) WHERE touched;
+CREATE TABLE accepted (block TEXT, start INTEGER, stop INTEGER, PRIMARY KEY (block, start)) WITHOUT ROWID;
+
+CREATE TABLE hubs (id TEXT PRIMARY KEY, host TEXT NOT NULL, port INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE leftovers (path TEXT PRIMARY KEY, block TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE wraps (
+    block TEXT, start INTEGER, length INTEGER NOT NULL,
+    generator TEXT NOT NULL, secret_id TEXT NOT NULL, expires_at INTEGER NOT NULL,
+    PRIMARY KEY (block, start)
+) WITHOUT ROWID;
+CREATE INDEX wraps_by_secret ON wraps (secret_id, generator);
+CREATE INDEX wraps_by_expiry ON wraps (expires_at);
+CREATE TABLE released (
+    secret_id TEXT, generator TEXT, keys BLOB NOT NULL, expires_at INTEGER NOT NULL,
+    PRIMARY KEY (secret_id, generator)
+) WITHOUT ROWID;
+CREATE INDEX released_by_expiry ON released (expires_at);
+
+CREATE TABLE clients (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, peer TEXT UNIQUE, created INTEGER NOT NULL,
+    handout TEXT NOT NULL,          -- pool file: writing, ready, out; none: it never had one, or it was used
+    wanted TEXT, latest TEXT, last_seen INTEGER
+) WITHOUT ROWID;
+CREATE INDEX clients_by_handout ON clients (handout) WHERE handout != 'none';
+CREATE TABLE shares (
+    recoverer TEXT, secret_id TEXT, generator TEXT, seq INTEGER NOT NULL,
+    hubs TEXT NOT NULL, k INTEGER NOT NULL, m INTEGER NOT NULL, o BLOB NOT NULL, expires_at INTEGER NOT NULL,
+    block TEXT NOT NULL, start INTEGER NOT NULL, share BLOB,  -- NULL: done, kept as a tombstone until it expires
+    fetched INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (recoverer, secret_id, generator)
+) WITHOUT ROWID;
+CREATE INDEX shares_waiting ON shares (recoverer, generator, seq) WHERE share IS NOT NULL;
+CREATE INDEX shares_by_expiry ON shares (expires_at);
+CREATE INDEX shares_by_block ON shares (block);
+CREATE TABLE quotas (
+    recoverer TEXT, generator TEXT, bytes INTEGER NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY (recoverer, generator)
+) WITHOUT ROWID;
+"""
+
+
+@contextmanager
+def disk_faults(doing: str) -> Iterator[None]:
+    """Maps what the disk and SQLite raise to the errors of the store, at the edge that met them."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise DiskFull(f"no room left while {doing}") from error
+    except apsw.Error as error:
+        raise StoreError(f"the database failed while {doing}: {error}") from error
+    except OSError as error:
+        raise _from_errno(error, doing) from error
+
+
+def _from_errno(error: OSError, doing: str) -> StoreError:
+    full = error.errno in _NO_ROOM
+    return (DiskFull if full else StoreError)(f"{(error.strerror or 'input/output error').lower()} while {doing}")
+
+
+_NO_ROOM = frozenset({28, 122})  # ENOSPC, EDQUOT
+
+
+class Database:
+    """The one connection."""
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        with disk_faults("opening the database"):
+            self._connection = apsw.Connection(path, vfs=disk.vfs)
+            self._prepare()
+
+    def begin(self) -> None:
+        """Starts a transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Ends it durably."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Ends it as if it had not been; SQLite may have done so by itself."""
+        if not self._connection.get_autocommit():
+            self._connection.execute("ROLLBACK")
+
+    @property
+    def changes(self) -> int:
+        """Counts the rows that were ever changed."""
+        return self._connection.total_changes()
+
+    def execute(self, sql: str, *values: Any) -> None:
+        """Runs one statement that brings no rows."""
+        self._connection.execute(sql, values)
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
+        return list(self._connection.execute(sql, values))
+
+    def row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        """The first row, if there is one."""
+        return next(self._connection.execute(sql, values), None)
+
+    def value(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row; None if there is none."""
+        row = self.row(sql, *values)
+        return row[0] if row else None
+
+    def get(self, name: str) -> Any:
+        """What `set` has kept under the name; None if nothing."""
+        return self.value("SELECT value FROM meta WHERE name = ?", name)
+
+    def set(self, name: str, value: Any) -> None:
+        """Keeps a value under a name."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value)
+
+    def close(self) -> None:
+        """Marks the stop as clean, and closes."""
+        with disk_faults("closing the database"):
+            self.set("clean", 1)
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Closes without a word, after a failure."""
+        self._connection.close(force=True)
+
+    def _prepare(self) -> None:
+        for pragma in _PRAGMAS:
+            self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        version = self.value("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"the state folder is of version {version}, this agent knows up to {SCHEMA_VERSION}",
+                remedy="install the newer agent again",
+            )
+        if version == 0:
+            self._connection.execute(f"BEGIN; {_SCHEMA}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT").fetchall()
+        self._check_after_unclean_stop()
+
+    def _check_after_unclean_stop(self) -> None:
+        if self.get("clean") == 0:
+            found = self.value("PRAGMA integrity_check")
+            if found != "ok":
+                raise StoreError(
+                    f"the database is damaged: {found}", remedy="set the state folder aside and enrol anew"
+                )
+        self.set("clean", 0)
+
+
+_PRAGMAS: Final = (
+    "locking_mode = EXCLUSIVE",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 4000",
+    "secure_delete = ON",
+    "trusted_schema = OFF",
+    "temp_store = MEMORY",
+)

@@ -1,0 +1,327 @@
+"""The ledger is what makes one-time material one-time: a block comes in once, a byte is given out once.
+
+* `take` spends bytes of the agent's own pad, `claim` accepts bytes of the other side's; both only inside a transaction.
+  What they return may leave the process when that transaction is durable, and nothing gives a byte back.
+* Marks only grow. Bytes may be reserved ahead in steps; after a crash spending goes on behind the whole reservation.
+* Only this module makes a `Pad`. Bytes of the own pad are doomed as soon as they are reserved: their one copy is here.
+* protocol.md section 4; operations.md, State.
+"""
+
+import hashlib
+from collections import OrderedDict
+from typing import Final
+
+import msgspec
+
+from qfagent.dske.pad import AUTH_BYTES, PROOF_BYTES, Direction, Pad
+from qfagent.dske.psrd import Block
+from qfagent.dske.shamir import MAX_KEYS, secret_size
+from qfagent.dske.spans import Span, Spans
+from qfagent.dske.wire import MAX_ENTRIES
+from qfagent.errors import OneTimeViolation, PsrdContradiction, PsrdExhausted, PsrdPreviouslyInserted, Refusal
+from qfagent.store.database import Database
+from qfagent.store.fence import Fence
+from qfagent.store.pads import Pads
+
+MAX_SPAN: Final = AUTH_BYTES + MAX_ENTRIES * secret_size(MAX_KEYS)  # bytes, of any message that can be valid
+_HELD_BLOCKS: Final = 4096  # whose marks are kept in memory
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What never changes of a block. `own` is the pad that this agent spends; sizes in bytes."""
+
+    id: str
+    own: Direction
+    hub: str
+    client: str
+    name: str
+    user_bytes: int
+    server_bytes: int
+
+    def size(self, direction: Direction) -> int:
+        """Bytes of one pad."""
+        return self.user_bytes if direction is Direction.USER else self.server_bytes
+
+    def limit(self, direction: Direction) -> int:
+        """Where ordinary spending of one pad ends: the user pad keeps bytes for proofs."""
+        return self.user_bytes - PROOF_BYTES if direction is Direction.USER else self.server_bytes
+
+    def at(self, direction: Direction, offset: int) -> int:
+        """Where a byte of a pad lies in the block's file."""
+        return offset if direction is Direction.USER else self.user_bytes + offset
+
+
+class Marks:
+    """How far a block is spent and accepted; lives in memory, mirrors the database."""
+
+    __slots__ = ("accepted", "ahead", "facts", "next", "r", "retired", "spent", "touched")
+
+    def __init__(self, facts: Facts, *, spent: int, retired: bool, accepted: Spans, r: tuple[bytes, bytes]) -> None:
+        self.facts, self.retired, self.accepted, self.touched = facts, retired, accepted, False
+        self.spent = self.next = spent
+        self.ahead = b""  # the bytes of [next, spent), reserved and not yet handed out
+        self.r = r
+
+
+class Ledger:
+    """The blocks of one agent, whichever role it plays."""
+
+    def __init__(self, database: Database, pads: Pads, fence: Fence, *, step: int) -> None:
+        """`step`: how many bytes are reserved at once; 1 reserves what is asked for."""
+        self._database, self._pads, self._fence, self._step = database, pads, fence, step
+        self._held: OrderedDict[str, Marks] = OrderedDict()
+
+    # --- blocks
+
+    def check_new(self, block: Block) -> None:
+        """PsrdPreviouslyInserted if the block is known; PsrdContradiction if it is, with other content."""
+        row = self._database.row("SELECT digest, state FROM blocks WHERE id = ?", block.id)
+        if row is None:
+            return
+        if row[0] != digest(block) or not self._unspent_bytes_agree(block, state=row[1]):
+            raise PsrdContradiction(f"block {block.id} is known with other content")
+        raise PsrdPreviouslyInserted(f"PsrdPreviouslyInserted: block {block.id} was ingested before")
+
+    def ingest(self, block: Block, *, own: Direction, owner: str | None = None) -> None:
+        """Takes a block in; its pad file is durable already. Raises as `check_new`, and StoreFenced."""
+        self._fence.check()
+        self.check_new(block)
+        born = self._database.value("SELECT COALESCE(MAX(born), 0) + 1 FROM blocks")
+        self._database.execute(
+            "INSERT INTO blocks"
+            " (id, born, own, hub, client, name, user_bytes, server_bytes, spent, state, owner, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?)",
+            *(block.id, born, int(own), block.hub.id, block.client_id, block.name),
+            *(len(block.user), len(block.server), own.first, owner, digest(block)),
+        )
+
+    def retire(self, block: str, *, state: str, reason: str) -> None:
+        """Ends a block for good: its bytes are erased, its row stays as a tombstone."""
+        self._database.execute(
+            "UPDATE blocks SET state = ?, reason = ?, touched = 0 WHERE id = ?", state, reason, block
+        )
+        self._pads.remove(block)
+        self._held.pop(block, None)
+
+    def forget(self) -> None:
+        """Drops what memory holds, after a transaction that failed. What was reserved there is lost, not reused."""
+        self._held.clear()
+
+    # --- the own pad
+
+    def next(self, block: str) -> int:
+        """The offset that would be spent next."""
+        return self._marks(block).next
+
+    def room(self, block: str, *, limit: int | None = None) -> int:
+        """Bytes of the own pad that can still be spent below `limit` (default: where ordinary spending ends)."""
+        marks = self._marks(block)
+        end = marks.facts.limit(marks.facts.own) if limit is None else limit
+        return 0 if marks.retired else max(0, end - marks.next)
+
+    def take(self, block: str, length: int) -> Pad:
+        """The next `length` bytes of the own pad, spent; PsrdExhausted if it has no such room, StoreFenced."""
+        self._fence.check()
+        marks = self._marks(block)
+        if self.room(block) < length:
+            raise PsrdExhausted(f"block {block} has no {length} bytes left to spend")
+        if marks.next + length > marks.spent:
+            self._reserve(marks, marks.next + length)
+        span = Span(marks.next, length)
+        material, marks.ahead = marks.ahead[:length], marks.ahead[length:]
+        marks.next = span.end
+        return _pad(marks, marks.facts.own, span, material)
+
+    def take_proof(self, block: str) -> Pad:
+        """32 of the last 64 bytes of the user pad, spent; PsrdExhausted when both are, StoreFenced."""
+        self._fence.check()
+        marks, proofs = self._marks(block), self._database.value("SELECT proofs FROM blocks WHERE id = ?", block)
+        if proofs + AUTH_BYTES > PROOF_BYTES or marks.retired:
+            raise PsrdExhausted(f"block {block} has no proof left")
+        self._touch(marks)
+        self._database.execute("UPDATE blocks SET proofs = ? WHERE id = ?", proofs + AUTH_BYTES, block)
+        span = Span(marks.facts.user_bytes - PROOF_BYTES + proofs, AUTH_BYTES)
+        material = self._pads.read(block, span.offset, span.length)
+        self._pads.doom(block, span.offset, span.length)
+        return _pad(marks, Direction.USER, span, material)
+
+    def skip(self, block: str, offset: int) -> None:
+        """Spends everything below `offset` unused; never moves back."""
+        marks = self._marks(block)
+        end = min(offset, marks.facts.limit(marks.facts.own))
+        if end > marks.next:
+            self.take(block, end - marks.next)
+
+    # --- the other side's pad
+
+    def look(self, block: str, span: Span, *, least: int = AUTH_BYTES) -> Pad:
+        """The pad of a span that a message names, before anything is known of it. Nothing is accepted yet.
+
+        Of a span longer than any message needs only so much is read that its tag can be checked.
+        Refusal: `unknown-block`, `retired`, `bad-span`, `pad-spent`.
+        """
+        marks = self._known(block)
+        self._check_span(marks, span, least)
+        if marks.accepted.overlaps(span):
+            raise Refusal("pad-spent", f"a byte of the span at {span.offset} was accepted before")
+        return self._look(marks, span)
+
+    def look_again(self, block: str, span: Span) -> Pad:
+        """The pad of a span that was accepted before and is kept, to open the same bytes again."""
+        return self._look(self._known(block), span)
+
+    def claim(self, pad: Pad, *, keep: bool = False) -> None:
+        """Accepts the span of a message that verified, and dooms its bytes unless they are to be kept.
+
+        OneTimeViolation if a byte of it has been accepted since `look`.
+        """
+        marks = self._marks(pad.block)
+        if marks.accepted.overlaps(pad.span):
+            raise OneTimeViolation("a span was claimed twice")
+        self._touch(marks)
+        swallowed, (start, stop) = marks.accepted.add(pad.span)
+        for gone in swallowed:
+            if gone != start:
+                self._database.execute("DELETE FROM accepted WHERE block = ? AND start = ?", pad.block, gone)
+        self._database.execute("INSERT OR REPLACE INTO accepted VALUES (?, ?, ?)", pad.block, start, stop)
+        if not keep:
+            self.erase(pad.block, pad.span)
+
+    def erase(self, block: str, span: Span) -> None:
+        """Dooms bytes of the other side's pad that nobody needs any more."""
+        facts = self._marks(block).facts
+        other = Direction(1 - facts.own)
+        self._pads.doom(block, facts.at(other, span.offset), span.length)
+
+    def seen(self, block: str) -> int:
+        """The end of the highest byte accepted from the other side, below the bytes kept for proofs."""
+        marks = self._marks(block)
+        other = Direction(1 - marks.facts.own)
+        return marks.accepted.highest(below=marks.facts.limit(other), default=other.first)
+
+    def spent(self, block: str) -> int:
+        """The end of what was spent or reserved of the own pad."""
+        return self._marks(block).spent
+
+    def facts(self, block: str) -> Facts:
+        """The block's facts; Refusal `unknown-block`."""
+        return self._known(block, retired_too=True).facts
+
+    # --- at start and stop
+
+    def erase_touched(self, kept: dict[str, list[Span]]) -> None:
+        """Erases again what an unclean stop may have left: all that is spent or accepted, but for spans in `kept`."""
+        for (block,) in self._database.rows("SELECT id FROM blocks WHERE touched"):
+            self._erase_again(block, kept.get(block, []))
+        self._database.execute("UPDATE blocks SET touched = 0 WHERE touched")
+        self.forget()
+
+    def settle(self) -> None:
+        """Marks every block as erased, at a clean stop."""
+        self._database.execute("UPDATE blocks SET touched = 0 WHERE touched")
+
+    # --- inside
+
+    def _reserve(self, marks: Marks, least: int) -> None:
+        facts = marks.facts
+        end = min(max(least, marks.spent + self._step), max(least, facts.limit(facts.own)))
+        assert marks.spent < end <= facts.size(facts.own), "a mark only grows, inside its pad"
+        self._touch(marks)
+        self._database.execute("UPDATE blocks SET spent = ? WHERE id = ?", end, facts.id)
+        at = facts.at(facts.own, marks.spent)
+        marks.ahead += self._pads.read(facts.id, at, end - marks.spent)
+        self._pads.doom(facts.id, at, end - marks.spent)
+        marks.spent = end
+
+    def _touch(self, marks: Marks) -> None:
+        if not marks.touched:
+            self._database.execute("UPDATE blocks SET touched = 1 WHERE id = ?", marks.facts.id)
+            marks.touched = True
+
+    def _look(self, marks: Marks, span: Span) -> Pad:
+        other = Direction(1 - marks.facts.own)
+        length = min(span.length, MAX_SPAN)
+        material = self._pads.read(marks.facts.id, marks.facts.at(other, span.offset), length)
+        return _pad(marks, other, span, material)
+
+    def _check_span(self, marks: Marks, span: Span, least: int) -> None:
+        other = Direction(1 - marks.facts.own)
+        if span.length < least or span.offset < other.first or span.end > marks.facts.size(other):
+            size = marks.facts.size(other)
+            raise Refusal("bad-span", f"expected at least {least} bytes between {other.first} and {size}")
+
+    def _known(self, block: str, *, retired_too: bool = False) -> Marks:
+        try:
+            marks = self._marks(block)
+        except KeyError:
+            raise Refusal("unknown-block", f"there is no block {block} here") from None
+        if marks.retired and not retired_too:
+            raise Refusal("retired", f"block {block} is retired")
+        return marks
+
+    def _marks(self, block: str) -> Marks:
+        if block not in self._held:
+            self._held[block] = self._load(block)
+            while len(self._held) > _HELD_BLOCKS:
+                self._held.popitem(last=False)
+        self._held.move_to_end(block)
+        return self._held[block]
+
+    def _load(self, block: str) -> Marks:
+        row = self._database.row(
+            "SELECT own, hub, client, name, user_bytes, server_bytes, spent, state FROM blocks WHERE id = ?", block
+        )
+        if row is None:
+            raise KeyError(block)
+        own, hub, client, name, user_bytes, server_bytes, spent, state = row
+        facts = Facts(block, Direction(own), hub, client, name, user_bytes, server_bytes)
+        retired = state in ("retired", "gone")
+        accepted = Spans(self._database.rows("SELECT start, stop FROM accepted WHERE block = ?", block))
+        r = (b"", b"") if retired else (self._pads.read(block, 16, 16), self._pads.read(block, user_bytes, 16))
+        return Marks(facts, spent=spent, retired=retired, accepted=accepted, r=r)
+
+    def _unspent_bytes_agree(self, block: Block, *, state: str) -> bool:
+        """Compares with what is left of a live block; what was spent is nowhere, not even as a digest (ADR 2)."""
+        if state in ("retired", "gone"):
+            return True
+        marks = self._marks(block.id)
+        facts, start = marks.facts, marks.spent
+        given = (block.user if facts.own is Direction.USER else block.server).reveal()[start : facts.limit(facts.own)]
+        return not given or given == self._pads.read(block.id, facts.at(facts.own, start), len(given))
+
+    def _erase_again(self, block: str, kept: list[Span]) -> None:
+        marks = self._marks(block)
+        facts = marks.facts
+        if not marks.retired:
+            first = facts.own.first
+            self._pads.doom(block, facts.at(facts.own, first), marks.spent - first)
+            proofs = self._database.value("SELECT proofs FROM blocks WHERE id = ?", block)
+            self._pads.doom(block, facts.user_bytes - PROOF_BYTES, proofs)
+            for start, stop in marks.accepted:
+                for span in _without(Span(start, stop - start), kept):
+                    self.erase(block, span)
+
+
+def digest(block: Block) -> bytes:
+    """Tells blocks of one id apart by the bytes that are never spent, so that it says nothing of those that are."""
+    reserved = block.user.reveal()[:32] + block.server.reveal()[:16]
+    sizes = f"{len(block.user)}:{len(block.server)}"
+    return hashlib.sha256(reserved + sizes.encode()).digest()
+
+
+def _pad(marks: Marks, direction: Direction, span: Span, material: bytes) -> Pad:
+    return Pad(block=marks.facts.id, direction=direction, span=span, r=marks.r[direction], material=material)
+
+
+def _without(span: Span, kept: list[Span]) -> list[Span]:
+    rest = [span]
+    for hole in kept:
+        rest = [piece for part in rest for piece in _cut(part, hole)]
+    return rest
+
+
+def _cut(span: Span, hole: Span) -> list[Span]:
+    if not span.overlaps(hole):
+        return [span]
+    pieces = [Span(span.offset, hole.offset - span.offset), Span(hole.end, span.end - hole.end)]
+    return [piece for piece in pieces if piece.length > 0]

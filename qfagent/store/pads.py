@@ -1,0 +1,143 @@
+"""PSRD bytes at rest: one flat preallocated file a block, the user pad first, erased where it is spent.
+
+* A block's file is whole and durable before anything names the block.
+* `doom` marks bytes inside a transaction; only when that is durable may `erase` overwrite them, and in place.
+* Bytes that are read for use are never all zero: zeros are what erasing leaves.
+"""
+
+from collections import OrderedDict, defaultdict
+from contextlib import closing
+
+from qfagent.dske.psrd import Block
+from qfagent.errors import OneTimeViolation
+from qfagent.store.database import disk_faults
+from qfagent.store.disk import Disk, File
+
+_OPEN_FILES = 128
+_CHUNK = 1 << 20
+_TAG = "CACHEDIR.TAG"  # keeps backup tools out; the signature is that of the Cache Directory Tagging Specification
+_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n# one-time pads: a copy of them must not exist\n"
+
+
+class Pads:
+    """The pad files in one folder."""
+
+    def __init__(self, disk: Disk, folder: str) -> None:
+        self._disk, self._folder = disk, folder
+        self._open: OrderedDict[str, File] = OrderedDict()
+        self._dooms: dict[str, list[tuple[int, int]]] = defaultdict(list)  # of the transaction that is under way
+        self._doomed: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._removals: set[str] = set()
+        self._removed: set[str] = set()
+        with disk_faults("making the folder of pads"):
+            disk.make_dir(folder, 0o700)
+            self._tag_folder()
+
+    def write(self, block: Block) -> None:
+        """Puts a new block's file in place, durably, or leaves nothing behind. Safe in any thread."""
+        data = block.user.reveal() + block.server.reveal()
+        path = self._path(block.id)
+        with disk_faults("writing a pad"), closing(self._disk.create(path, len(data))) as file:
+            try:
+                file.write_at(0, data)
+                file.sync()
+                self._disk.sync_dir(self._folder)
+            except OSError:
+                _wipe(file)
+                self._disk.unlink(path)
+                raise
+
+    def read(self, block: str, offset: int, length: int) -> bytes:
+        """Bytes of the block's file, for use; OneTimeViolation if they have been erased."""
+        with disk_faults("reading a pad"):
+            data = self._file(block).read_at(offset, length)
+        if len(data) != length or data.count(0) == length:
+            raise OneTimeViolation(f"the bytes at {offset} of block {block} are erased or missing")
+        return data
+
+    def doom(self, block: str, offset: int, length: int) -> None:
+        """Marks bytes to be erased once the transaction that is under way is durable."""
+        if length:
+            self._dooms[block].append((offset, length))
+
+    def remove(self, block: str) -> None:
+        """Marks a block's whole file to be erased and removed, likewise."""
+        self._removals.add(block)
+
+    def settle(self, *, committed: bool) -> None:
+        """The transaction has ended: its marks stand, or never were."""
+        if committed:
+            for block, spans in self._dooms.items():
+                self._doomed[block] += spans
+            self._removed |= self._removals
+        self._dooms.clear()
+        self._removals.clear()
+
+    @property
+    def has_doomed(self) -> bool:
+        """Whether bytes wait to be erased."""
+        return bool(self._doomed or self._removed)
+
+    def erase(self) -> None:
+        """Overwrites in place, durably, what is marked."""
+        with disk_faults("erasing spent pad bytes"):
+            while self._doomed:
+                block, spans = next(iter(self._doomed.items()))
+                if block not in self._removed:
+                    self._overwrite(block, spans)
+                del self._doomed[block]
+            while self._removed:
+                self._destroy(next(iter(self._removed)))
+
+    def destroy_strangers(self, known: set[str]) -> list[str]:
+        """Erases and removes files of blocks that nobody names: what a crash left of an unfinished ingestion."""
+        with disk_faults("erasing unfinished pads"):
+            strangers = [name for name in self._disk.list(self._folder) if name not in known and name != _TAG]
+            for name in strangers:
+                self._destroy(name)
+        return strangers
+
+    def close(self) -> None:
+        """Erases what is marked and lets go of the files."""
+        self.erase()
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _overwrite(self, block: str, spans: list[tuple[int, int]]) -> None:
+        file = self._file(block)
+        for offset, length in spans:
+            file.write_at(offset, bytes(length))
+        file.sync()
+        assert file.read_at(spans[0][0], 1) == b"\0", "the first byte of an erased span reads zero"
+
+    def _destroy(self, block: str) -> None:
+        if self._disk.exists(self._path(block)):
+            _wipe(self._file(block))
+            self._open.pop(block).close()
+            self._disk.unlink(self._path(block))
+            self._disk.sync_dir(self._folder)
+        self._removed.discard(block)
+
+    def _file(self, block: str) -> File:
+        if block not in self._open:
+            self._open[block] = self._disk.open(self._path(block))
+            while len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(block)
+        return self._open[block]
+
+    def _path(self, block: str) -> str:
+        return f"{self._folder}/{block}"
+
+    def _tag_folder(self) -> None:
+        path = f"{self._folder}/{_TAG}"
+        if not self._disk.exists(path):
+            with closing(self._disk.create(path, len(_SIGNATURE))) as file:
+                file.write_at(0, _SIGNATURE)
+                file.sync()
+
+
+def _wipe(file: File) -> None:
+    for offset in range(0, size := file.size(), _CHUNK):
+        file.write_at(offset, bytes(min(_CHUNK, size - offset)))
+    file.sync()

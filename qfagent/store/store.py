@@ -1,0 +1,151 @@
+"""The store is one agent's durable state: one folder, one lock, one thread, one commit for all who wait.
+
+* `commit` runs operations in one transaction. An operation that refuses has changed nothing; anything else that fails,
+  fails the whole transaction, and what it had in memory is forgotten.
+* After a failed sync nothing is believed any more: the store stands still, and a fence is put up.
+* The folder belongs to one machine; on another the store opens fenced.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import outcome
+
+from qfagent.dske.spans import Span
+from qfagent.errors import AgentError, DiskFull, OneTimeViolation, StoreError
+from qfagent.store.database import Database, disk_faults
+from qfagent.store.disk import Disk
+from qfagent.store.fence import Fence, Reason
+from qfagent.store.ledger import Ledger
+from qfagent.store.pads import Pads
+from qfagent.world import World
+
+CLIENT_STEP: Final = 1024  # bytes reserved ahead: a commit for some ten requests instead of one for each
+HUB_STEP: Final = 1  # a hub commits with every request anyway, and serves many blocks
+
+_LIVE_BLOCKS: Final = "SELECT id FROM blocks WHERE state NOT IN ('retired', 'gone')"
+
+Operation = Callable[[], Any]
+
+
+class Store:
+    """The open state folder."""
+
+    def __init__(self, disk: Disk, folder: str, *, machine: str, world: World, step: int = CLIENT_STEP) -> None:
+        """Opens, or makes, the folder. `machine` names the machine; StoreError if another process has the folder."""
+        with disk_faults("opening the state folder"):
+            disk.make_dir(folder, 0o700)
+            self._lock = _lock(disk, f"{folder}/lock")
+        self.fence = Fence(disk, f"{folder}/fence.json")
+        self.database = Database(disk, f"{folder}/store.db")
+        self.pads = Pads(disk, f"{folder}/pads")
+        self.ledger = Ledger(self.database, self.pads, self.fence, step=step)
+        self._failure: StoreError | None = None
+        self._world = world
+        self._check_machine(machine)
+        self._clean_up()
+
+    def commit(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
+        """Runs the operations in one durable transaction; an outcome for each.
+
+        DiskFull: nothing was changed. StoreError: the disk failed, and the store stands still from now on.
+        """
+        if self._failure is not None:
+            raise self._failure
+        committed = False
+        try:
+            with disk_faults("committing"):
+                self.database.begin()
+                outcomes = [self._attempt(operation) for operation in operations]
+                self.database.commit()
+            committed = True
+        except DiskFull:
+            raise
+        except (StoreError, OneTimeViolation) as error:
+            self._stop(error)
+            raise
+        finally:
+            self._end(committed=committed)
+        return outcomes
+
+    def run(self, operation: Callable[[], Any]) -> Any:
+        """Runs one operation in a transaction of its own."""
+        return self.commit([operation])[0].unwrap()
+
+    def erase(self) -> None:
+        """Overwrites what committed transactions have doomed."""
+        if self._failure is None and self.pads.has_doomed:
+            try:
+                self.pads.erase()
+            except StoreError as error:
+                self._stop(error)
+                raise
+
+    @property
+    def failed(self) -> bool:
+        """Whether the store stands still."""
+        return self._failure is not None
+
+    def close(self) -> None:
+        """Erases what is doomed, and closes; after a failure it only lets go."""
+        if self._failure is None:
+            self.erase()
+            self.run(self.ledger.settle)
+            self.pads.close()
+            self.database.close()
+        else:
+            self.database.abandon()
+        self._lock.close()
+
+    def _attempt(self, operation: Operation) -> outcome.Outcome[Any]:
+        before = self.database.changes
+        try:
+            return outcome.Value(operation())
+        except StoreError:
+            raise
+        except AgentError as error:
+            assert self.database.changes == before, "an operation that refuses has changed nothing"
+            return outcome.Error(error)
+
+    def _end(self, *, committed: bool) -> None:
+        self.pads.settle(committed=committed)
+        if not committed:
+            self.ledger.forget()
+            if self._failure is None:
+                self.database.rollback()
+
+    def _stop(self, error: Exception) -> None:
+        code = "reused-span" if isinstance(error, OneTimeViolation) else "failed-sync"
+        remedy = "look at the disk and the log, start the agent again, then lift the fence"
+        self._failure = error if isinstance(error, StoreError) else StoreError(str(error))
+        self.fence.put_up(Reason(code, int(self._world.wall()), str(error), remedy))
+
+    def _check_machine(self, machine: str) -> None:
+        known = self.database.get("machine")
+        if known is None:
+            self.database.set("machine", machine)
+        elif known != machine:
+            remedy = "retire its blocks and carry new PSRD, or lift the fence if the other machine is gone for good"
+            self.fence.put_up(
+                Reason("moved-machine", int(self._world.wall()), "the state folder was made on another machine", remedy)
+            )
+
+    def adopt_machine(self, machine: str) -> None:
+        """The operator's word: this machine is the folder's home from now on."""
+        self.database.set("machine", machine)
+
+    def _clean_up(self) -> None:
+        known = {block for (block,) in self.database.rows(_LIVE_BLOCKS)}
+        self.pads.destroy_strangers(known)
+        kept: dict[str, list[Span]] = {}
+        for block, start, length in self.database.rows("SELECT block, start, length FROM wraps"):
+            kept.setdefault(block, []).append(Span(start, length))
+        self.run(lambda: self.ledger.erase_touched(kept))
+        self.erase()
+
+
+def _lock(disk: Disk, path: str) -> Any:
+    try:
+        return disk.lock(path)
+    except BlockingIOError as error:
+        raise StoreError("another process has the state folder", remedy="stop the other agent") from error

@@ -1,0 +1,64 @@
+"""A set of spans is a set of bytes, kept small."""
+
+from hypothesis import given, strategies as st
+
+from qfagent.dske import spans
+from qfagent.dske.spans import Span, Spans
+
+SPANS = st.builds(Span, st.integers(0, 300), st.integers(1, 20))
+
+
+def grown(wanted):
+    """The set of those spans that were free in their turn, and the plain set of bytes that it stands for."""
+    accepted, model = Spans(), set()
+    for span in wanted:
+        taken = set(range(span.offset, span.end))
+        assert accepted.overlaps(span) == bool(taken & model)
+        if not accepted.overlaps(span):
+            accepted.add(span)
+            model |= taken
+    return accepted, model
+
+
+@given(st.lists(SPANS, max_size=60))
+def test_it_holds_the_bytes_that_were_added(wanted):
+    accepted, model = grown(wanted)
+
+    assert model == {byte for start, end in accepted for byte in range(start, end)}
+
+
+@given(st.lists(SPANS, max_size=60))
+def test_intervals_are_sorted_disjoint_and_never_touch(wanted):
+    intervals = list(grown(wanted)[0])
+
+    assert all(before[1] < after[0] for before, after in zip(intervals, intervals[1:], strict=False))
+
+
+@given(st.lists(SPANS, max_size=60), SPANS)
+def test_add_says_what_a_table_must_change(wanted, span):
+    accepted, _ = grown(wanted)
+    if accepted.overlaps(span):
+        return
+    table = dict(accepted)
+    swallowed, (start, end) = accepted.add(span)
+    for gone in swallowed:
+        del table[gone]
+    table[start] = end
+
+    assert dict(accepted) == table
+
+
+@given(st.lists(SPANS, max_size=60), st.integers(0, 320))
+def test_highest_is_the_end_of_the_highest_byte_below(wanted, below):
+    accepted, model = grown(wanted)
+
+    assert accepted.highest(below=below, default=-1) == max((b + 1 for b in model if b < below), default=-1)
+
+
+def test_beyond_the_limit_all_below_the_highest_byte_counts_as_accepted(monkeypatch):
+    monkeypatch.setattr(spans, "MAX_INTERVALS", 4)
+    accepted = Spans([(10, 11), (20, 21), (30, 31), (40, 41)])
+
+    assert ([10, 20, 30, 40], (10, 51)) == accepted.add(Span(50, 1))
+    assert accepted.overlaps(Span(25, 1))
+    assert not accepted.overlaps(Span(51, 1))
