@@ -85,10 +85,44 @@ class HubUnavailable(AgentError):
     exit_code = 7
 
 
+class Unproven(HubUnavailable):
+    """The hub's answer is not authenticated: `hint` is what it claims, and no more than that."""
+
+    slug = "hub-unproven"
+
+    def __init__(self, hint: str, detail: str) -> None:
+        super().__init__(detail)
+        self.hint = hint
+
+
 class InterfaceDown(HubUnavailable):
     """The interface that all traffic with hubs is bound to is missing or has no address."""
 
     slug = "interface-down"
+
+
+class Nonsense(AgentError):
+    """The hub's answer is authenticated and makes no sense."""
+
+    slug = "hub-nonsense"
+    status = 503
+    exit_code = 7
+
+
+class HubStopped(AgentError):
+    """The hub says that this client was rolled back; nothing is spent with it until that is cleared up."""
+
+    slug = "hub-stopped"
+    status = 503
+    exit_code = 7
+
+
+class BlockUseless(AgentError):
+    """The hub does not take this block."""
+
+    slug = "block-useless"
+    status = 503
+    exit_code = 7
 
 
 class TooFewHubs(AgentError):

@@ -18,30 +18,37 @@ KEY_BYTES: Final = 32
 KEPT_BY: Final = frozenset({"stored", "duplicate"})  # statuses by which a hub says that it holds the share
 
 
-class Establishment(msgspec.Struct, frozen=True):
-    """One secret on its way to the hubs. `shares` belong to `hubs`, in their order; each is 32m + 32 bytes."""
+class Draft(msgspec.Struct, frozen=True):
+    """One hub's deposit, not yet sealed; its share is 32m + 32 bytes."""
 
     secret_id: str
     recoverer: str
     hubs: tuple[str, ...]
     k: int
+    m: int
     o: bytes
-    keys: tuple[Secret, ...]
-    shares: tuple[Secret, ...]
+    share: Secret
 
-    def deposit(self, hub: str, pad: Pad) -> Deposit:
-        """That hub's deposit, its share sealed under the next bytes of the pad."""
-        share = self.shares[self.hubs.index(hub)]
+    def seal(self, pad: Pad) -> Deposit:
+        """The deposit, its share under the next bytes of the pad."""
         return Deposit(
             secret_id=self.secret_id,
             recoverer=self.recoverer,
             hubs=self.hubs,
             k=self.k,
-            m=len(self.keys),
+            m=self.m,
             o=Base64(self.o),
-            share=Base64(pad.seal(share.reveal())),
+            share=Base64(pad.seal(self.share.reveal())),
             expires_in=MAX_EXPIRES,
         )
+
+
+class Establishment(msgspec.Struct, frozen=True):
+    """One secret on its way to the hubs: its keys, 32 bytes each, and a draft for each hub."""
+
+    secret_id: str
+    keys: tuple[Secret, ...]
+    drafts: dict[str, Draft]
 
 
 def establish(
@@ -52,15 +59,12 @@ def establish(
     secret = random(size)
     keys, c, d = secret[:-32], secret[-32:-16], secret[-16:]
     shares = shamir.split(secret, k=k, n=len(hubs), coefficients=[random(size) for _ in range(k - 1)])
-    return Establishment(
-        secret_id=ids.new_secret_id(random),
-        recoverer=recoverer,
-        hubs=tuple(hubs),
-        k=k,
-        o=validation.tag(keys, c, d),
-        keys=split_keys(keys),
-        shares=tuple(Secret(share) for share in shares),
-    )
+    secret_id, o = ids.new_secret_id(random), validation.tag(keys, c, d)
+    drafts = {
+        hub: Draft(secret_id, recoverer, tuple(hubs), k, count, o, Secret(share))
+        for hub, share in zip(hubs, shares, strict=True)
+    }
+    return Establishment(secret_id, split_keys(keys), drafts)
 
 
 def split_keys(keys: bytes) -> tuple[Secret, ...]:

@@ -108,7 +108,8 @@ def _is_text(*patterns: str) -> Callable[[Any], bool]:
     return lambda value: type(value) is str and any(ids.matches(pattern, value) for pattern in patterns)
 
 
-def _is_host(value: Any) -> bool:
+def is_host(value: Any) -> bool:
+    """Whether the value is a host name or an IP address."""
     return type(value) is str and (ids.matches(_HOST, value) or _is_address(value))
 
 
@@ -122,7 +123,7 @@ def _is_address(text: str) -> bool:
 
 _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("version", "the number 2", _is_int(VERSION, VERSION)),
-    ("security_hub_fqdn", "a host name or an IP address", _is_host),
+    ("security_hub_fqdn", "a host name or an IP address", is_host),
     ("security_hub_id", "32 lower-case hex digits", _is_text(ids.HEX_ID)),
     ("security_hub_port", "a number from 1 to 65535", _is_int(1, 65535)),
     ("dske_client_id", "a UUID of 36 lower-case characters", _is_text(ids.UUID)),

@@ -1,7 +1,7 @@
 """A hub's shares, each under the recoverer's pad; this hub can't open them.
 
-* One row a (recoverer, generator, secret id). Its share goes when the recoverer is done; the row stays until it expires, so
-  that a late deposit is told from a new one.
+* One row a (recoverer, generator, secret id). Its share goes when the recoverer is done; the row stays until it
+  expires, so that a late deposit is told from a new one.
 * The quota of a generator at a recoverer counts bytes deposited and not yet fetched; it halves every 6 hours, at the
   same hours for all rows. protocol.md section 6, Deposit.
 """

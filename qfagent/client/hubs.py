@@ -1,0 +1,331 @@
+"""One hub, as a client speaks to it.
+
+* A connection is open before a span is taken. A request without a proven answer closes the hub until `health` answers.
+* Before a block is first spent from, and after a hint that it may be used up, the hub is asked how far it has seen it.
+  If that is further than this client has spent, the client was rolled back: nothing more goes to this hub.
+* An answer that is not proven never moves anything; it can only stop.
+* protocol.md section 4, Retries and Rollback.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+
+from qfagent.client.desk import Desk
+from qfagent.client.exchange import METHOD, Brought, Received, Reply, Sent
+from qfagent.client.lane import Lane
+from qfagent.client.standing import Standing, Stop
+from qfagent.dske import wire
+from qfagent.dske.establish import Draft
+from qfagent.dske.pad import AUTH_BYTES, Pad
+from qfagent.dske.psrd import HubAddress
+from qfagent.errors import (
+    AgentError,
+    BadHttp,
+    BlockUseless,
+    HubStopped,
+    HubUnavailable,
+    Invalid,
+    Nonsense,
+    PsrdExhausted,
+    Unproven,
+)
+from qfagent.http.pool import ClientConnection, Connect, Pool
+
+BACKLOG: Final = 1024  # deposits that wait for a hub which was away
+WIDTH: Final = 4  # messages of one kind on their way to one hub
+AVOID_FOR: Final = 600.0  # seconds, a block that the hub says is of no use
+_LOOK_AGAIN: Final = frozenset({"pad-spent", "retired", "unknown-block"})
+
+Compose = Callable[[frozenset[str]], Sent | str]
+Accept = Callable[[Sent, Received], Reply]
+
+
+class Hub:
+    """One hub, and the connections to it."""
+
+    def __init__(self, address: HubAddress, desk: Desk, connect: Connect, nursery: trio.Nursery) -> None:
+        self.address, self.standing = address, Standing(desk.world)
+        self._desk, self._pool = desk, Pool(connect)
+        self._checked: set[str] = set()
+        self._avoided: dict[str, float] = {}
+        self.deposits: Lane[Draft, str] = Lane(nursery, self._deposit, width=WIDTH, most=wire.MAX_ENTRIES)
+        self.fetches: Lane[wire.Wanted, tuple[Brought, ...]] = Lane(
+            nursery, self._fetch, width=WIDTH, most=wire.MAX_ENTRIES
+        )
+        self.done: dict[tuple[str, str], None] = {}  # (generator, secret id), to be told with the next fetch
+        self._backlog: deque[tuple[Draft, float]] = deque(maxlen=BACKLOG)
+        self.trouble: AgentError | None = None  # why a block of this hub is not registered
+        self.stirred = trio.Event()
+
+    @property
+    def id(self) -> str:
+        """The hub's id, 32 hex digits."""
+        return self.address.id
+
+    def stir(self) -> None:
+        """Something has changed that whoever tends this hub should see."""
+        self.stirred.set()
+        self.stirred = trio.Event()
+
+    def forget_checks(self, block: str) -> None:
+        """The block is looked at again before it is spent from."""
+        self._checked.discard(block)
+        self._avoided.pop(block, None)
+
+    def unready(self) -> AgentError:
+        """Why no block is registered with it."""
+        return self.standing.down or self.trouble or HubUnavailable("no PSRD is registered with this hub yet")
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+        await self._pool.aclose()
+
+    # --- what is asked
+
+    async def register(self, block: str, *, prove_with: str | None) -> None:
+        """Registers a new block; Refusal says why not."""
+        exchange, peer = self._desk.exchange, self._desk.peer
+
+        def compose(_: frozenset[str]) -> Sent | str:
+            if block not in self._checked:
+                return block
+            return exchange.compose_register(block, peer, prove_with=prove_with)
+
+        await self._ask(compose, partial(exchange.accept_registered, hub=self.id, peer=peer))
+
+    def deposit_later(self, draft: Draft, *, until: float) -> None:
+        """Keeps a deposit for when the hub is back, until then (clock of trio); the oldest gives way to the newest."""
+        self._backlog.append((draft, until))
+        self.stir()
+
+    async def deposit_backlog(self) -> None:
+        """Sends what was kept, a batch at a time; what fails is kept again. HubUnavailable."""
+        while self._backlog:
+            batch = [self._backlog.popleft() for _ in range(min(wire.MAX_ENTRIES, len(self._backlog)))]
+            batch = [(draft, until) for draft, until in batch if until > trio.current_time()]
+            try:
+                await self._deposit([draft for draft, _ in batch])
+            except HubUnavailable:
+                self._backlog.extendleft(reversed(batch))
+                raise
+
+    async def tell_done(self) -> None:
+        """Tells the hub what is done, without fetching anything. HubUnavailable."""
+        while self.done:
+            await self._fetch([])
+
+    async def probe(self) -> None:
+        """Asks for the hub's health; HubUnavailable."""
+        with self._deadline():
+            async with self._pool.connection() as connection:
+                answer = await connection.exchange("GET", wire.HEALTH, host=self._host)
+        try:
+            health = wire.decode(wire.Health, answer.body)
+        except Invalid as error:
+            raise HubUnavailable(f"its health makes no sense: {error}") from None
+        if health.hub_id != self.id:
+            raise HubUnavailable(f"another hub answers at its address: {health.hub_id}")
+
+    async def is_registered(self, block: str) -> bool:
+        """Whether the hub says that a block is registered; a hint that is free of charge. HubUnavailable, BadHttp."""
+        with self._deadline():
+            async with self._pool.connection() as connection:
+                answer = await connection.exchange("GET", wire.BLOCKS + block, host=self._host)
+        state = _block_state(answer.status, answer.body)
+        return state is not None and state.registered
+
+    async def look_at(self, block: str) -> None:
+        """Asks how far the hub has seen a block; HubUnavailable if that stops everything here."""
+        with self._deadline():
+            async with self._pool.connection() as connection:
+                await self._look_at(connection, block)
+
+    async def _deposit(self, batch: Sequence[Draft]) -> list[str]:
+        def body(_: str, pad: Pad) -> wire.Deposits:
+            return wire.Deposits(tuple(draft.seal(pad) for draft in batch))
+
+        size = sum(len(draft.share) for draft in batch)
+        compose = partial(self._compose, wire.DEPOSIT, body, ciphertext=size)
+        try:
+            reply = await self._ask(compose, self._desk.exchange.accept)
+        except PsrdExhausted:
+            if len(batch) == 1:
+                raise
+            return [await self._deposit_alone(draft) for draft in batch]
+        return _statuses(reply, batch)
+
+    async def _deposit_alone(self, draft: Draft) -> str:
+        try:
+            return (await self._deposit([draft]))[0]
+        except PsrdExhausted:
+            return PsrdExhausted.slug
+
+    async def _fetch(self, batch: Sequence[wire.Wanted]) -> list[tuple[Brought, ...]]:
+        exchange, wanted, done = self._desk.exchange, tuple(dict.fromkeys(batch)), tuple(self.done)[: wire.MAX_ENTRIES]
+
+        def body(block: str, _: Pad) -> wire.Fetch:
+            others = exchange.other_blocks(block, self.id)
+            return wire.Fetch(wanted, tuple(wire.Done(*which) for which in done), others)
+
+        compose = partial(self._compose, wire.FETCH, body, ciphertext=0)
+        reply = await self._ask(compose, partial(exchange.accept_shares, hub=self.id))
+        for which in done:
+            self.done.pop(which, None)
+        return [reply.brought] * len(batch)
+
+    # --- how it is asked
+
+    async def _ask(self, compose: Compose, accept: Accept) -> Reply:
+        self.standing.check()
+        if self._desk.rolled_back:
+            raise HubStopped("as many hubs as a key needs say that this machine was rolled back")
+        try:
+            with self._deadline():
+                reply = await self._exchange(compose, accept)
+        except (HubUnavailable, BadHttp) as error:
+            self.lost(error)
+            raise
+        return reply.check()
+
+    async def _exchange(self, compose: Compose, accept: Accept) -> Reply:
+        async with self._pool.connection() as connection:
+            sent = await self._spend(connection, compose)
+            asked_at = trio.current_time()
+            answer = await connection.exchange(METHOD, sent.target, sent.headers, sent.body, host=self._host)
+            received = Received(answer.status, answer.body, answer.values(b"dske-auth"))
+            reply = await self._accepted(partial(accept, sent, received), sent.block)
+        if self.standing.proved(trio.current_time() - asked_at):
+            self._desk.note("hub.up", hub=self.id)
+        return reply
+
+    async def _spend(self, connection: ClientConnection, compose: Compose) -> Sent:
+        while True:
+            now = trio.current_time()
+            avoided = frozenset(block for block, until in self._avoided.items() if until > now)
+            sent = await self._desk.committer.run(partial(compose, avoided))
+            if isinstance(sent, Sent):
+                return sent
+            await self._look_at(connection, sent)
+
+    async def _accepted(self, accept: Callable[[], Reply], block: str) -> Reply:
+        try:
+            return await self._desk.committer.run(accept)
+        except Unproven as error:
+            if error.hint in _LOOK_AGAIN:
+                self._checked.discard(block)
+            if error.hint == "pad-exhausted":
+                self._avoid(block, error.hint)
+            raise
+
+    def _compose(
+        self, target: str, body: Callable[[str, Pad], msgspec.Struct], avoided: frozenset[str], *, ciphertext: int
+    ) -> Sent | str:
+        block = self._pick(AUTH_BYTES + ciphertext, avoided)
+        if block not in self._checked:
+            return block
+        return self._desk.exchange.compose(block, target, partial(body, block), ciphertext=ciphertext)
+
+    def _pick(self, length: int, avoided: frozenset[str]) -> str:
+        """The oldest block with room; on the store's thread."""
+        ready = self._desk.holdings.at(self.id, "ready")
+        if not ready:
+            raise PsrdExhausted("no PSRD is registered with this hub", remedy="carry a PSRD file from it")
+        for holding in ready:
+            answers_fit = holding.server_bytes - self._desk.ledger.seen(holding.id) >= AUTH_BYTES
+            if holding.id not in avoided and answers_fit and self._desk.ledger.room(holding.id) >= length:
+                return holding.id
+        raise PsrdExhausted("the PSRD shared with this hub is used up", remedy="carry a new PSRD file from it")
+
+    # --- how far the hub has seen a block
+
+    async def _look_at(self, connection: ClientConnection, block: str) -> None:
+        answer = await connection.exchange("GET", wire.BLOCKS + block, host=self._host)
+        state = _block_state(answer.status, answer.body)
+        holding, spent = await self._desk.committer.run(
+            lambda: (self._desk.holdings.get(block), self._desk.ledger.next(block))
+        )
+        if state is None or state.retired:
+            self._avoid(block, "unknown-block" if state is None else "retired")
+            if holding.state == "new":
+                raise BlockUseless(f"the hub says that block {block} is retired, or not its own")
+        elif state.user_seen <= spent:
+            self._checked.add(block)
+            self._lift_stop(block)
+        elif holding.state == "new":
+            await self._retire_copied(block)
+        else:
+            self._stop(block, state.user_seen)
+
+    async def _retire_copied(self, block: str) -> None:
+        await self._desk.committer.run(lambda: self._desk.holdings.retire(block, reason="file-in-use"))
+        self._desk.note("block.retired", hub=self.id, block=block, code="file-in-use")
+        raise BlockUseless(f"file-in-use: block {block} is in use by somebody else, it was retired")
+
+    def _avoid(self, block: str, code: str) -> None:
+        if block not in self._avoided:
+            self._desk.note("block.doubted", hub=self.id, block=block, code=code)
+        self._avoided[block] = trio.current_time() + AVOID_FOR
+        self._checked.discard(block)
+
+    def _stop(self, block: str, evidence: int) -> None:
+        if self.standing.stop is None:
+            self.standing.stop = Stop(block, evidence, trio.current_time())
+            self._desk.stopped.add(self.id)
+            self._desk.note("hub.stopped", hub=self.id, block=block, code="rolled-back")
+            self.stir()
+        self.standing.check()
+
+    def _lift_stop(self, block: str) -> None:
+        stop = self.standing.stop
+        if stop is not None and stop.block == block and not stop.durable:
+            self.standing.stop = None
+            self._desk.stopped.discard(self.id)
+            self._desk.note("hub.resumed", hub=self.id, block=block)
+
+    # --- its standing
+
+    def lost(self, error: AgentError) -> None:
+        """A request had no proven answer."""
+        if self.standing.lost(error):
+            self._desk.note("hub.down", hub=self.id, code=error.slug, reason=str(error))
+        self.stir()
+
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        seconds = self._desk.settings().hub_timeout
+        try:
+            with trio.fail_after(seconds):
+                yield
+        except trio.TooSlowError:
+            raise HubUnavailable(f"no answer within {seconds:g} s") from None
+
+    @property
+    def _host(self) -> str:
+        host, port = self.address.host, self.address.port
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _block_state(status: int, body: bytes) -> wire.BlockState | None:
+    """What a hub says of a block; None if it does not know it. BadHttp if it says neither."""
+    if status == 404:
+        return None
+    try:
+        return wire.decode(wire.BlockState, body)
+    except Invalid as error:
+        raise BadHttp(f"what the hub says of a block makes no sense: {error}") from None
+
+
+def _statuses(reply: Reply, batch: Sequence[Draft]) -> list[str]:
+    try:
+        results = wire.decode(wire.Results, reply.body).results
+    except Invalid as error:
+        raise Nonsense(str(error)) from None
+    if [result.secret_id for result in results] != [draft.secret_id for draft in batch]:
+        raise Nonsense("expected the results of these deposits, in their order")
+    return [result.status for result in results]

@@ -1,0 +1,211 @@
+"""The recoverer hands out keys that other peers made: fetched, rebuilt, validated, logged, durably, and released once.
+
+* protocol.md sections 4 and 5. A key that was logged never leaves again, but to the same uid for a minute.
+* A secret is fetched once for all of its keys; what its shares lay under is erased when the last of them is out.
+* Without a peer's name a key is not handed out if two generators made secrets under its id.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import trio
+
+from qfagent.client.budget import FetchBudget
+from qfagent.client.desk import Desk
+from qfagent.client.gathering import ROUNDS, Gathering
+from qfagent.client.generator import Key
+from qfagent.client.hubs import Hub
+from qfagent.client.ring import Held, Ring, Which
+from qfagent.dske import ids, wire
+from qfagent.errors import AmbiguousGenerator, BadRequest, Invalid, KeyGone, StoreError, ThresholdMismatch
+
+FAULTY_AFTER: Final = 2  # generators whose secrets a hub has bent
+DONE_KEPT: Final = 10_000  # secrets that a hub has not been told of
+
+_Wanted = tuple[str | None, str | None]  # generator, secret id
+
+
+class Recoverer:
+    """Recovers what other peers have established."""
+
+    def __init__(self, desk: Desk, hubs: Callable[[], Sequence[Hub]], nursery: trio.Nursery) -> None:
+        self._desk, self._hubs, self._nursery = desk, hubs, nursery
+        self._ring, self._budget = Ring(), FetchBudget()
+        self._under_way: dict[_Wanted, Gathering] = {}
+        self.suspects: dict[str, set[str]] = defaultdict(set)  # hub -> generators whose secrets it deviated from
+
+    async def recover(self, key_id: str, *, peer: str | None, uid: int) -> tuple[str, Key]:
+        """One key and the peer that made it.
+
+        BadRequest, NotFound, KeyGone, TooFewHubs, ThresholdMismatch, AmbiguousGenerator, FetchLimit, StoreError.
+        """
+        secret_id, index = _parse(key_id, peer)
+        again = self._ring.given(secret_id, index, uid=uid, now=trio.current_time())
+        if again is not None:
+            return again[0], (key_id, again[1])
+        held = await self._find(secret_id, index, peer)
+        keys = await self._hand_over(held, frozenset({index}), uid=uid)
+        return held.generator, keys[0]
+
+    async def wait_next(self, peer: str, *, uid: int) -> list[Key]:
+        """All keys of the oldest secret that waits from a peer; each call the next one. Raises as `recover`."""
+        if not ids.matches(ids.PEER_NAME, peer):
+            raise BadRequest("peer: expected a peer name")
+        held = self._ring.oldest(peer)
+        if held is None:
+            gathering = await self._gather((peer, None), self._has_enough)
+            held = self._ring.oldest(peer)
+            if held is None:
+                self._budget.missed(now=trio.current_time())
+                raise self._why_not(gathering, f"a key that waits from {peer}")
+        return await self._hand_over(held, frozenset(held.keys), uid=uid)
+
+    async def sweep(self) -> None:
+        """Finishes what has expired, and forgets what was handed over a while ago."""
+        desk, now = self._desk, self._desk.world.now()
+        self._ring.forget_given(now=trio.current_time())
+        gone = [(held.generator, held.secret_id) for held in self._ring.expire(now=now)]
+        expired = await desk.committer.run(lambda: self._finish_expired(gone, now))
+        for which in expired:
+            self._tell_done(which)
+
+    # --- finding
+
+    async def _find(self, secret_id: str, index: int, peer: str | None) -> Held:
+        found = self._waiting(secret_id, index, peer)
+        if not found:
+            await self._check_not_released(secret_id, index, peer)
+            gathering = await self._gather((peer, secret_id), lambda g: _is_settled(g, secret_id, peer))
+            found = self._waiting(secret_id, index, peer)
+            if not found:
+                await self._check_not_released(secret_id, index, peer)
+                if not gathering.found:
+                    self._budget.missed(now=trio.current_time())
+                raise self._why_not(gathering, f"secret {secret_id}")
+        if len(found) > 1:
+            names = ", ".join(sorted(held.generator for held in found))
+            raise AmbiguousGenerator(f"{names} have made secrets under this id", remedy="say which peer is meant")
+        return found[0]
+
+    def _waiting(self, secret_id: str, index: int, peer: str | None) -> list[Held]:
+        return [held for held in self._ring.holding(secret_id, generator=peer) if index in held.keys]
+
+    async def _check_not_released(self, secret_id: str, index: int, peer: str | None) -> None:
+        keys = self._desk.keys
+
+        def released() -> frozenset[int]:
+            return keys.released(peer, secret_id) if peer else keys.released_of_any(secret_id)
+
+        if index in await self._desk.committer.run(released):
+            raise KeyGone("this key was handed out before")
+
+    async def _gather(self, wanted: _Wanted, enough: Callable[[Gathering], bool]) -> Gathering:
+        """One fetch for all who want the same; what it rebuilds goes into the ring."""
+        settings = self._desk.settings()
+        gathering = self._under_way.get(wanted)
+        if gathering is None:
+            self._budget.spend(wanted[1], now=trio.current_time())
+            gathering = Gathering(
+                self._hubs(), _wanted(*wanted), k=settings.shares_required, suspect=self._note_suspect
+            )
+            self._under_way[wanted] = gathering
+            gathering.start(self._nursery)
+        try:
+            await gathering.wait(lambda: enough(gathering), seconds=ROUNDS * settings.hub_timeout)
+        finally:
+            self._under_way.pop(wanted, None)
+        await self._keep(gathering)
+        return gathering
+
+    async def _keep(self, gathering: Gathering) -> None:
+        every = gathering.take_held()
+        keys = self._desk.keys
+        released = await self._desk.committer.run(
+            lambda: [keys.released(held.generator, held.secret_id) for held in every]
+        )
+        for held, gone in zip(every, released, strict=True):
+            held.keys = {index: key for index, key in held.keys.items() if index not in gone}
+            if held.keys:
+                self._ring.add(held)
+            else:
+                self._tell_done((held.generator, held.secret_id))
+
+    def _has_enough(self, gathering: Gathering) -> bool:
+        some = any(gathering.validated(which) for which in gathering.found)
+        return some and len(gathering.answered) >= self._desk.settings().shares_required
+
+    # --- handing over
+
+    async def _hand_over(self, held: Held, indices: frozenset[int], *, uid: int) -> list[Key]:
+        keys = self._ring.take(held, indices)
+        if not keys:
+            raise KeyGone("this key was handed out a moment ago")
+        is_last = not held.keys
+        try:
+            await self._desk.committer.run(lambda: self._log(held, frozenset(keys), is_last=is_last))
+        except StoreError:
+            self._ring.put_back(held, keys)
+            raise
+        self._ring.give(held, keys, uid=uid, now=trio.current_time())
+        self._desk.note("key.recovered", generator=held.generator, secret_id=held.secret_id, count=len(keys), uid=uid)
+        if is_last:
+            self._tell_done((held.generator, held.secret_id))
+        return [(ids.key_id(held.secret_id, index), key) for index, key in keys.items()]
+
+    def _log(self, held: Held, indices: frozenset[int], *, is_last: bool) -> None:
+        log, which = self._desk.keys, (held.generator, held.secret_id)
+        if log.released(*which) & indices:
+            raise KeyGone("this key was handed out before")
+        log.release(*which, indices, now=self._desk.world.now())
+        if is_last:
+            log.finish(*which)
+
+    def _finish_expired(self, gone: list[Which], now: int) -> list[Which]:
+        log = self._desk.keys
+        expired = list(dict.fromkeys([*gone, *log.expired(now=now)]))
+        for which in expired:
+            log.finish(*which)
+        log.sweep(now=now, limit=1000)
+        return expired
+
+    def _tell_done(self, which: Which) -> None:
+        for hub in self._hubs():
+            if len(hub.done) < DONE_KEPT:
+                hub.done[which] = None
+
+    # --- saying why
+
+    def _why_not(self, gathering: Gathering, what: str) -> Exception:
+        error = gathering.why_not(what)
+        if isinstance(error, ThresholdMismatch):
+            self._desk.note("key.mismatch", code=error.slug, reason=str(error))
+        return error
+
+    def _note_suspect(self, hub: str, generator: str) -> None:
+        self.suspects[hub].add(generator)
+        faulty = len(self.suspects[hub]) >= FAULTY_AFTER
+        self._desk.note("hub.faulty" if faulty else "hub.suspect", hub=hub, generator=generator)
+
+
+def _is_settled(gathering: Gathering, secret_id: str, peer: str | None) -> bool:
+    """Whether a key may be handed out: its secret validates, and no other generator's may still turn up."""
+    if peer is not None:
+        return gathering.validated((peer, secret_id))
+    return len(gathering.found) == 1 and gathering.validated(gathering.found[0])
+
+
+def _parse(key_id: str, peer: str | None) -> tuple[str, int]:
+    if peer is not None and not ids.matches(ids.PEER_NAME, peer):
+        raise BadRequest("peer: expected a peer name")
+    try:
+        return ids.parse_key_id(key_id)
+    except Invalid as error:
+        raise BadRequest(f"key id: {error}") from error
+
+
+def _wanted(generator: str | None, secret_id: str | None) -> wire.Wanted:
+    return wire.Wanted(
+        msgspec.UNSET if generator is None else generator, msgspec.UNSET if secret_id is None else secret_id
+    )

@@ -1,0 +1,112 @@
+"""A client's blocks: at which hub they lie, whether they are registered, and whether spending from one was stopped.
+
+* `new` blocks wait for their registration, `ready` ones are spent, oldest first; `stopped` is an alarm that only an
+  operator lifts; `retired` and `gone` are tombstones.
+* A stop keeps its evidence: how far the hub had seen the user pad.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from qfagent.dske.pad import PROOF_BYTES
+from qfagent.errors import NotFound, NothingChanged, WrongState
+from qfagent.store.database import Database
+from qfagent.store.ledger import Ledger
+
+_COLUMNS: Final = "id, hub, client, name, state, reason, evidence, user_bytes, server_bytes, proofs"
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """One block of this client; `evidence` and sizes in bytes."""
+
+    id: str
+    hub: str
+    client: str
+    name: str
+    state: str
+    reason: str
+    evidence: int
+    user_bytes: int
+    server_bytes: int
+    proofs: int
+
+    @property
+    def can_prove(self) -> bool:
+        """Whether a proof is left in the user pad's last bytes."""
+        return self.proofs < PROOF_BYTES
+
+
+class Holdings:
+    """The blocks that this client holds."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database, self._ledger = database, ledger
+
+    def get(self, block: str) -> Holding:
+        """NotFound."""
+        found = self._find("id = ?", block)
+        if not found:
+            raise NotFound(f"there is no block {block} here")
+        return found[0]
+
+    def at(self, hub: str, *states: str) -> list[Holding]:
+        """The blocks at a hub in these states, oldest first."""
+        marks = ", ".join("?" * len(states))
+        return self._find(f"hub = ? AND state IN ({marks}) ORDER BY born", hub, *states)
+
+    def ready_hubs(self) -> frozenset[str]:
+        """The hubs at which a block is registered."""
+        sql = "SELECT DISTINCT hub FROM blocks WHERE own = 0 AND state = 'ready'"
+        return frozenset(hub for (hub,) in self._database.rows(sql))
+
+    def live(self) -> list[Holding]:
+        """Every block that is no tombstone."""
+        return self._find("state IN ('new', 'ready', 'stopped') ORDER BY hub, born")
+
+    def all(self) -> list[Holding]:
+        """Every block that was ever ingested."""
+        return self._find("1 ORDER BY born")
+
+    def make_ready(self, block: str) -> None:
+        """The hub has registered the block."""
+        self._database.execute("UPDATE blocks SET state = 'ready' WHERE id = ? AND state = 'new'", block)
+
+    def stop(self, block: str, *, reason: str, evidence: int) -> None:
+        """Nothing is spent at this block's hub until an operator has spoken."""
+        sql = "UPDATE blocks SET state = 'stopped', reason = ?, evidence = ? WHERE id = ?"
+        self._database.execute(sql, reason, evidence, block)
+
+    def resume(self, block: str) -> None:
+        """The operator's word: the block may be spent again, behind all that the hub says it has seen (ADR 3)."""
+        holding = self.get(block)
+        if holding.state != "stopped":
+            raise NothingChanged(f"block {block} is not stopped")
+        self._database.execute("UPDATE blocks SET state = 'ready', reason = '' WHERE id = ?", block)
+        self._ledger.skip(block, holding.evidence)
+
+    def retire(self, block: str, *, reason: str, state: str = "retired") -> None:
+        """Ends a block; it stays as a tombstone. NotFound, NothingChanged."""
+        holding = self.get(block)
+        if holding.state in ("retired", "gone"):
+            raise NothingChanged(f"block {block} is {holding.state} already")
+        self._database.execute("DELETE FROM wraps WHERE block = ?", block)
+        self._ledger.retire(block, state=state, reason=reason)
+
+    def _find(self, which: str, *values: Any) -> list[Holding]:
+        return [
+            Holding(*row)
+            for row in self._database.rows(f"SELECT {_COLUMNS} FROM blocks WHERE own = 0 AND {which}", *values)
+        ]
+
+
+def check_name(database: Database, name: str) -> None:
+    """Keeps the agent's peer name; WrongState if live blocks are registered under another."""
+    known = database.get("peer")
+    live = database.value("SELECT COUNT(*) FROM blocks WHERE own = 0 AND state IN ('new', 'ready', 'stopped')")
+    if known not in (None, name) and live:
+        raise WrongState(
+            f"blocks are registered under the name {known}, and the configuration says {name}",
+            remedy="change the name back, or retire the blocks first",
+        )
+    database.set("peer", name)

@@ -1,0 +1,84 @@
+"""What a client remembers of keys, so that none leaves twice: never a key itself.
+
+* A wrap is a share's place in the server pad; its bytes stay until all keys of the secret were handed over or expired,
+  so that the secret can be fetched again after a crash.
+* A key is logged as released before it leaves; the log outlives every share that could bring it back.
+"""
+
+from typing import Final
+
+import msgspec
+
+from qfagent.dske.spans import Span
+from qfagent.dske.wire import MAX_EXPIRES
+from qfagent.store.database import Database
+from qfagent.store.ledger import Ledger
+
+_TOLERANCE: Final = 86_400  # seconds that clocks may differ before a tombstone is dropped too early
+
+
+class Wrap(msgspec.Struct, frozen=True):
+    """The server pad bytes that one share of a secret lies under."""
+
+    block: str
+    span: Span
+    generator: str
+    secret_id: str
+
+
+class KeyLog:
+    """Wraps that are kept, and keys that were released."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database, self._ledger = database, ledger
+
+    def wrap_at(self, block: str, offset: int) -> Wrap | None:
+        """The wrap that starts at an offset."""
+        sql = "SELECT length, generator, secret_id FROM wraps WHERE block = ? AND start = ?"
+        row = self._database.row(sql, block, offset)
+        return Wrap(block, Span(offset, row[0]), row[1], row[2]) if row else None
+
+    def keep(self, wrap: Wrap, *, expires_at: int, now: int) -> None:
+        """Remembers a wrap whose span was claimed, until its secret is finished or has expired."""
+        until = min(expires_at, now + MAX_EXPIRES)
+        values = (wrap.block, *wrap.span, wrap.generator, wrap.secret_id, until)
+        self._database.execute("INSERT INTO wraps VALUES (?, ?, ?, ?, ?, ?)", *values)
+
+    def finish(self, generator: str, secret_id: str) -> None:
+        """All keys of the secret are out, or expired: what its shares lay under is erased."""
+        which = "secret_id = ? AND generator = ?"
+        for block, start, length in self._database.rows(
+            f"SELECT block, start, length FROM wraps WHERE {which}", secret_id, generator
+        ):
+            self._ledger.erase(block, Span(start, length))
+        self._database.execute(f"DELETE FROM wraps WHERE {which}", secret_id, generator)
+
+    def expired(self, *, now: int) -> list[tuple[str, str]]:
+        """Generator and secret id of secrets whose wraps have expired."""
+        sql = "SELECT DISTINCT generator, secret_id FROM wraps WHERE expires_at <= ?"
+        return [(generator, secret_id) for generator, secret_id in self._database.rows(sql, now)]
+
+    def wraps_under(self, block: str) -> int:
+        """How many wraps still need the block."""
+        return int(self._database.value("SELECT COUNT(*) FROM wraps WHERE block = ?", block))
+
+    def released(self, generator: str, secret_id: str) -> frozenset[int]:
+        """The indices of the secret's keys that have left."""
+        sql = "SELECT keys FROM released WHERE secret_id = ? AND generator = ?"
+        return frozenset(self._database.value(sql, secret_id, generator) or b"")
+
+    def released_of_any(self, secret_id: str) -> frozenset[int]:
+        """The indices that have left of any generator's secret of this id."""
+        rows = self._database.rows("SELECT keys FROM released WHERE secret_id = ?", secret_id)
+        return frozenset(index for (keys,) in rows for index in keys)
+
+    def release(self, generator: str, secret_id: str, keys: frozenset[int], *, now: int) -> None:
+        """Logs that these keys are about to leave."""
+        every = bytes(sorted(self.released(generator, secret_id) | keys))
+        values = (secret_id, generator, every, now + MAX_EXPIRES + _TOLERANCE)
+        self._database.execute("INSERT OR REPLACE INTO released VALUES (?, ?, ?, ?)", *values)
+
+    def sweep(self, *, now: int, limit: int) -> None:
+        """Drops at most `limit` entries of the log whose shares have long expired."""
+        which = "SELECT secret_id, generator FROM released WHERE expires_at <= ? LIMIT ?"
+        self._database.execute(f"DELETE FROM released WHERE (secret_id, generator) IN ({which})", now, limit)
