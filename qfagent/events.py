@@ -5,9 +5,20 @@
 * A listener that does not keep up loses events, and is told how many; nobody waits for it.
 """
 
-from typing import Any, Protocol
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import msgspec
+import trio
+
+from qfagent.world import World
+
+BACKLOG: Final = 1024  # events that a listener may lag behind
+RECENT: Final = 256  # events that are kept for those who come later
+_logger = logging.getLogger("qfagent")
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -39,3 +50,71 @@ class Journal:
         """What was noted since the last time."""
         events, self._events = tuple(self._events), []
         return events
+
+
+class Bus:
+    """Tells events to the log and to whoever listens; used on trio's thread."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._listeners: set[Listener] = set()
+        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+
+    def note(self, name: str, /, **fields: Any) -> None:
+        """Tells an event."""
+        _logger.log(_level(name), "event", extra={"event": name, "fields": fields})
+        told = {"ts": round(self._world.wall(), 3), "event": name, **fields}
+        self.recent.append(told)
+        for listener in self._listeners:
+            listener.hear(told)
+
+    @contextmanager
+    def listen(self) -> Iterator["Listener"]:
+        """A listener for as long as the block lasts."""
+        listener = Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+
+class Listener:
+    """One who hears every event from now on, or how many were lost."""
+
+    def __init__(self) -> None:
+        self._heard: deque[dict[str, Any]] = deque()
+        self._lost = 0
+        self._news = trio.Event()
+
+    def hear(self, told: dict[str, Any]) -> None:
+        """Takes an event in; nobody waits."""
+        if len(self._heard) >= BACKLOG:
+            self._lost += 1
+        else:
+            self._heard.append(told)
+        self._news.set()
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            while self._heard:
+                yield self._heard.popleft()
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                yield {"event": "events.lost", "count": lost}
+            self._news = trio.Event()
+            await self._news.wait()
+
+
+ALARMS: Final = frozenset(
+    {"block.retired", "hub.stopped", "hub.faulty", "psrd.contradiction", "store.fenced", "store.failed"}
+)
+WARNINGS: Final = frozenset(
+    {"hub.down", "hub.suspect", "block.doubted", "psrd.rejected", "psrd.not-registered", "psrd.not-overwritten"}
+)
+
+
+def _level(name: str) -> int:
+    if name in ALARMS:
+        return logging.ERROR
+    return logging.WARNING if name in WARNINGS else logging.INFO

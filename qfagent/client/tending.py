@@ -20,6 +20,7 @@ from qfagent.errors import (
     BlockUseless,
     HubStopped,
     HubUnavailable,
+    Nonsense,
     PsrdExhausted,
     Refusal,
     StoreError,

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from qfagent.dske.wire import BlockState
 from qfagent.events import Journal
 from qfagent.hub.deposits import Deposits
 from qfagent.hub.exchange import Exchange
@@ -25,6 +26,13 @@ class Books(msgspec.Struct, frozen=True):
     registration: Registration
     exchange: Exchange
 
+    def block_state(self, block: str) -> BlockState | None:
+        """What anybody may know of a block; None if it is not known here."""
+        state = self.clients.state_of(block)
+        if state is None:
+            return None
+        return BlockState(self.ledger.seen(block), registered=state == "ready", retired=state in ("retired", "gone"))
+
 
 def open_books(store: Store, world: World, *, hub_id: str, binding: Binding, share_ttl: int) -> Books:
     """The books over an open store; `share_ttl` in seconds."""
@@ -34,5 +42,3 @@ def open_books(store: Store, world: World, *, hub_id: str, binding: Binding, sha
     registration = Registration(store.ledger, clients, rules)
     exchange = Exchange(store.ledger, registration, deposits, journal)
     return Books(store.ledger, clients, shares, journal, deposits, registration, exchange)
-
-

@@ -65,7 +65,7 @@ class Exchange:
             self._check_rollback(auth)
             self._check_room(auth.block)
         except Refusal as refusal:
-            answer = Answer(refusal.status, _problem(refusal), slug=refusal.slug)
+            answer = refused(refusal)
         else:
             answer = self._authenticated(message, auth, pad)
         return msgspec.structs.replace(answer, events=self._journal.drain())
@@ -149,6 +149,11 @@ def _holds(message: Message, auth: Auth, pad: Pad) -> bool:
 def _check_length(auth: Auth, ciphertext: int) -> None:
     if auth.length != AUTH_BYTES + ciphertext:
         raise Refusal("bad-length", f"expected a span of {AUTH_BYTES + ciphertext} bytes for this body")
+
+
+def refused(refusal: Refusal) -> Answer:
+    """An answer that is not authenticated: a hint, never a fact."""
+    return Answer(refusal.status, _problem(refusal), slug=refusal.slug)
 
 
 def _problem(refusal: Refusal) -> bytes:

@@ -34,7 +34,7 @@ class Registration:
 
     def speaker(self, block: str) -> Client:
         """The client that a message under this block comes from; Refusal `not-registered`."""
-        if not self._clients.is_ready(block):
+        if self._clients.state_of(block) != "ready":
             raise Refusal("not-registered", "expected a register message first")
         return self._clients.owner(block)
 
