@@ -8,14 +8,38 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """What does blocking work without holding up the others."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        """The work's result."""
+        ...
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    return await trio.to_thread.run_sync(work)
+
+
+async def at_once(work: Callable[[], T]) -> T:
+    """Does the work on the caller's thread, for simulations."""
+    await trio.lowlevel.checkpoint()
+    return work()
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Wall time in Unix seconds, and uniformly random bytes."""
+    """Wall time in Unix seconds, uniformly random bytes, and a way to do work that blocks."""
 
     wall: Callable[[], float] = time.time
     random: Callable[[int], bytes] = os.urandom
+    in_thread: InThread = _in_thread
 
     def now(self) -> int:
         """Wall time in whole seconds."""

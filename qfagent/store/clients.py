@@ -129,9 +129,10 @@ class Clients:
         sql = "SELECT id FROM blocks WHERE owner = ? AND state = 'ready' ORDER BY id = ? DESC, born DESC"
         return [block for (block,) in self._database.rows(sql, client.id, client.latest or "")]
 
-    def is_ready(self, block: str) -> bool:
-        """Whether the block is registered."""
-        return bool(self._database.value("SELECT state = 'ready' FROM blocks WHERE id = ?", block))
+    def state_of(self, block: str) -> str | None:
+        """`new`, `ready`, `retired` or `gone`; None if this hub never made the block."""
+        state: str | None = self._database.value("SELECT state FROM blocks WHERE id = ? AND own = 1", block)
+        return state
 
     def make_ready(self, block: str) -> None:
         """The block is registered."""

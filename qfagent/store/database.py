@@ -102,6 +102,7 @@ class Database:
         with disk_faults("opening the database"):
             self._connection = apsw.Connection(path, vfs=disk.vfs)
             self._prepare()
+            disk.sync_dir(path.rpartition("/")[0])  # SQLite overlooks a failure of its own
 
     def begin(self) -> None:
         """Starts a transaction."""

@@ -47,6 +47,16 @@ class Pads:
                 self._disk.unlink(path)
                 raise
 
+    def discard(self, block: str) -> None:
+        """Erases and removes the file of a block that nobody names. Safe in any thread."""
+        path = self._path(block)
+        with disk_faults("erasing an unfinished pad"):
+            if self._disk.exists(path):
+                with closing(self._disk.open(path)) as file:
+                    _wipe(file)
+                self._disk.unlink(path)
+                self._disk.sync_dir(self._folder)
+
     def read(self, block: str, offset: int, length: int) -> bytes:
         """Bytes of the block's file, for use; OneTimeViolation if they have been erased."""
         with disk_faults("reading a pad"):

@@ -1,0 +1,163 @@
+"""The inbox is where PSRD files are dropped by scp, rsync, cp or mv; it is scanned, and a watch only wakes the scanner.
+
+* A closed file is not a finished file: completeness is proved from the content.
+* A fault of the disk holds a file back; a fault of the file moves it to `rejected/`, with the reason beside it.
+* What was ingested is overwritten where that is permitted, and removed; after a crash, too.
+* operations.md, The drop folder.
+"""
+
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+
+from qfagent.client.backoff import Backoff
+from qfagent.client.desk import Desk
+from qfagent.client.dropped import DropFolder, Dropped
+from qfagent.client.ingestion import Ingestion
+from qfagent.dske import psrd
+from qfagent.errors import (
+    AgentError,
+    NotPermitted,
+    PsrdIncomplete,
+    PsrdPreviouslyInserted,
+    PsrdRejected,
+    StoreError,
+)
+from qfagent.store.disk import Facts
+
+STALLED_AFTER: Final = 30.0  # seconds without growth, until an incomplete file is a health issue
+REJECTED_AFTER: Final = 86_400.0  # seconds without growth, until it is rejected
+JITTER: Final = 0.2  # of the interval between scans
+
+
+class _Cut(msgspec.Struct, frozen=True):
+    """An incomplete file: as what it was last seen, and since when it is so (clock of trio)."""
+
+    facts: Facts
+    since: float
+
+
+class Inbox:
+    """Takes in what is dropped, for as long as it runs."""
+
+    def __init__(self, folder: DropFolder, ingestion: Ingestion, desk: Desk) -> None:
+        self._folder, self._ingestion, self._desk = folder, ingestion, desk
+        self._woken = trio.Event()
+        self._cut: dict[str, _Cut] = {}
+        self._unreadable: dict[str, NotPermitted] = {}
+        self._backoff = Backoff(desk.world)
+        self.held: StoreError | None = None
+
+    def wake(self) -> None:
+        """Something may have been dropped."""
+        self._woken.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Scans at start, when woken, and every now and then."""
+        await self._desk.world.in_thread(self._folder.prepare)
+        task_status.started()
+        while True:
+            self._woken = trio.Event()
+            wait = await self._round()
+            with trio.move_on_after(wait):
+                await self._woken.wait()
+
+    def issues(self) -> dict[str, str]:
+        """What an operator should see to, by code."""
+        issues = {}
+        if self._unreadable:
+            issues["inbox-unreadable"] = "; ".join(error.detail for error in self._unreadable.values())
+        stalled = [name for name, cut in self._cut.items() if trio.current_time() - cut.since >= STALLED_AFTER]
+        if stalled:
+            issues["inbox-incomplete"] = f"incomplete, and not growing: {', '.join(sorted(stalled))}; copy them again"
+        if self.held is not None:
+            issues["inbox-held"] = f"nothing is ingested: {self.held}"
+        return issues
+
+    async def _round(self) -> float:
+        """One scan; seconds until the next."""
+        try:
+            await self._erase_leftovers()
+            await self._scan()
+        except StoreError as error:
+            self.held = error
+            return self._backoff.failed()
+        self.held = None
+        self._backoff.worked()
+        return self._desk.settings().scan_interval * (1 + JITTER * (self._desk.world.fraction() - 0.5))
+
+    async def _scan(self) -> None:
+        names = await self._desk.world.in_thread(self._folder.names)
+        self._cut = {name: cut for name, cut in self._cut.items() if name in names}
+        self._unreadable = {name: error for name, error in self._unreadable.items() if name in names}
+        for name in names:
+            await self._consider(name)
+
+    async def _consider(self, name: str) -> None:
+        try:
+            await self._take_in(name)
+        except FileNotFoundError:
+            return
+        except NotPermitted as error:
+            if name not in self._unreadable:
+                self._desk.note("psrd.unreadable", file=name, reason=error.detail)
+            self._unreadable[name] = error
+        except PsrdIncomplete as error:
+            await self._wait_for_more(name, error)
+        except PsrdRejected as error:
+            await self._reject(name, error)
+        else:
+            self._unreadable.pop(name, None)
+
+    async def _take_in(self, name: str) -> None:
+        path = f"{self._folder.path}/{name}"
+        with self._folder.open(path) as dropped:
+            if name in self._cut and self._cut[name].facts == dropped.facts:
+                raise PsrdIncomplete("it has not grown")
+            self._cut.pop(name, None)
+            data = await self._desk.world.in_thread(dropped.read)
+            try:
+                await self._ingestion.ingest(data, dropped_at=path)
+            except PsrdIncomplete:
+                self._cut[name] = _Cut(dropped.facts, trio.current_time())
+                raise
+            except PsrdPreviouslyInserted as error:
+                self._desk.note("psrd.duplicate", file=name, reason=str(error))
+            await self._erase(dropped)
+
+    async def _erase(self, dropped: Dropped) -> None:
+        overwritten = await self._desk.world.in_thread(partial(self._folder.erase, dropped))
+        if not overwritten:
+            self._desk.note("psrd.not-overwritten", file=dropped.path, reason="the agent may not write to it")
+        await self._desk.committer.run(partial(self._ingestion.leftovers.remove, dropped.path))
+
+    async def _erase_leftovers(self) -> None:
+        """What a crash left between ingesting a file and erasing it; a new file of that name is left alone."""
+        for path, block in (await self._desk.committer.run(self._ingestion.leftovers.all)).items():
+            try:
+                with self._folder.open(path) as dropped:
+                    if _is_of(block, await self._desk.world.in_thread(dropped.read)):
+                        await self._erase(dropped)
+            except (FileNotFoundError, NotPermitted, PsrdRejected):
+                pass
+            await self._desk.committer.run(partial(self._ingestion.leftovers.remove, path))
+
+    async def _wait_for_more(self, name: str, error: AgentError) -> None:
+        cut = self._cut.get(name)
+        if cut is not None and trio.current_time() - cut.since >= REJECTED_AFTER:
+            await self._reject(name, error)
+
+    async def _reject(self, name: str, error: AgentError) -> None:
+        await self._desk.world.in_thread(partial(self._folder.reject, name, error, now=self._desk.world.now()))
+        event = "psrd.contradiction" if error.slug == "psrd-contradiction" else "psrd.rejected"
+        self._desk.note(event, file=name, code=error.slug, reason=str(error))
+
+
+def _is_of(block: str, data: bytes) -> bool:
+    """Whether the bytes are the block's file, or what half an erasure left of it."""
+    try:
+        return psrd.decode(data).id == block
+    except PsrdRejected:
+        return b"\0" in data

@@ -1,0 +1,242 @@
+"""The provisioner keeps a pool of PSRD files ready for operators to carry away.
+
+* A file is in the pool when it is whole, under its own name, in the folder; absent means that somebody has it.
+* The hub's own copy and its row are durable before the file is written, and the file is complete before it is seen.
+* A file whose client has registered is overwritten and removed here, whoever left it behind.
+* operations.md, interfaces.md: Handing out a file.
+"""
+
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+
+from qfagent.config import Provisioner as Settings
+from qfagent.dske import psrd
+from qfagent.dske.psrd import HubAddress
+from qfagent.errors import NotFound, StoreError
+from qfagent.events import Note
+from qfagent.hub import handout
+from qfagent.hub.books import Books
+from qfagent.store.clients import Client
+from qfagent.store.committer import Committer
+from qfagent.store.database import disk_faults
+from qfagent.store.disk import Disk, write_atomic
+from qfagent.store.store import Store
+from qfagent.world import World
+
+FOLDER_MODE: Final = 0o750
+FILE_MODE: Final = 0o640
+
+
+class Premises(msgspec.Struct, frozen=True):
+    """Where the provisioner works: its folder, the group that may read there, and what files say of the hub."""
+
+    disk: Disk
+    folder: str
+    group: int | None
+    hub: HubAddress
+    settings: Settings
+
+
+class Provisioner:
+    """The pool of one hub."""
+
+    def __init__(
+        self,
+        store: Store,
+        books: Callable[[], Books],
+        committer: Committer,
+        premises: Premises,
+        *,
+        world: World,
+        note: Note,
+    ) -> None:
+        self._store, self._books, self._committer = store, books, committer
+        self._premises, self._world, self._note = premises, world, note
+        self._stirred = trio.Event()
+        self._one_at_a_time = trio.Lock()
+        self.problem: StoreError | None = None
+
+    def stir(self) -> None:
+        """Something in the folder, or of a client, has changed."""
+        self._stirred.set()
+
+    def reconfigure(self, premises: Premises) -> None:
+        """Works by other settings from now on."""
+        self._premises = premises
+        self.stir()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keeps the pool filled; started when it is filled for the first time."""
+        await self._prepare()
+        await self._tend()
+        task_status.started()
+        while True:
+            with trio.move_on_after(self._premises.settings.interval):
+                await self._stirred.wait()
+            self._stirred = trio.Event()
+            await self._tend()
+
+    async def take(self) -> bytes:
+        """Takes one file out of the pool for good: handed out before its first byte is seen. NotFound."""
+        async with self._one_at_a_time:
+            data, name = await self._committer.run(self._take_one)
+            await self._world.in_thread(partial(self._erase_file, name))
+        self._note("pool.taken", client=name)
+        self.stir()
+        return data
+
+    async def files(self) -> list[str]:
+        """The names of the files in the pool."""
+        return [_file(client) for client in await self._committer.run(lambda: self._clients("ready"))]
+
+    # --- the rounds
+
+    async def _prepare(self) -> None:
+        disk, folder = self._premises.disk, self._premises.folder
+        with disk_faults("preparing the pool"):
+            disk.make_dir(folder, FOLDER_MODE)
+        await self._make_anew_if_moved()
+        for client in await self._committer.run(lambda: self._clients("writing")):
+            await self._complete(client)
+
+    async def _tend(self) -> None:
+        try:
+            async with self._one_at_a_time:
+                await self._remove_used()
+                await self._notice_gone()
+                await self._top_up()
+            self.problem = None
+        except StoreError as error:
+            self.problem = error
+            self._note("pool.problem", code=error.slug, reason=str(error))
+
+    async def _remove_used(self) -> None:
+        for client in await self._committer.run(lambda: self._clients("used")):
+            was_there = await self._world.in_thread(partial(self._erase_file, client.name))
+            await self._committer.run(partial(self._settle_used, client))
+            if was_there:
+                self._note("pool.removed", client=client.id, reason="its client has registered")
+
+    async def _notice_gone(self) -> None:
+        names = await self._world.in_thread(self._list)
+        gone = [
+            client for client in await self._committer.run(lambda: self._clients("ready")) if _file(client) not in names
+        ]
+        for client in gone:
+            await self._committer.run(partial(self._hand_out, client.id, "out"))
+            self._note("pool.handed-out", client=client.id)
+
+    async def _top_up(self) -> None:
+        settings = self._premises.settings
+        while True:
+            ready, out = await self._committer.run(lambda: (len(self._clients("ready")), len(self._clients("out"))))
+            if ready >= settings.pool_size:
+                return
+            if ready + out >= settings.max_handed_out:
+                self._note("pool.limit", code="handed-out-limit", count=out)
+                return
+            await self._add_file()
+
+    async def _add_file(self) -> None:
+        client = await self._committer.run(lambda: self._books().clients.add_for_pool(now=self._world.now()))
+        premises = self._premises
+        settings = premises.settings
+        block = handout.make_block(
+            client,
+            premises.hub,
+            user_bytes=settings.user_bytes,
+            server_bytes=settings.server_bytes,
+            random=self._world.random,
+        )
+        await self._world.in_thread(partial(self._store.pads.write, block))
+        await self._committer.run(lambda: handout.take_in(self._books(), block))
+        await self._world.in_thread(partial(self._write_file, client.name, psrd.encode(block)))
+        await self._committer.run(partial(self._hand_out, client.id, "ready"))
+        self._note("pool.added", client=client.id, block=block.id)
+
+    # --- after a crash, after a move
+
+    async def _complete(self, client: Client) -> None:
+        """What an unfinished write left: whole and in place, or not made yet, or, as it can't be told, handed out."""
+        names = await self._world.in_thread(self._list)
+        if _file(client) in names:
+            await self._committer.run(partial(self._hand_out, client.id, "ready"))
+        elif _temporary(client) in names or not await self._committer.run(
+            lambda: self._books().clients.blocks(client.id)
+        ):
+            await self._world.in_thread(partial(self._erase, _temporary(client)))
+            await self._committer.run(partial(self._forget, client, "never handed out"))
+        else:
+            await self._committer.run(partial(self._hand_out, client.id, "out"))
+
+    async def _make_anew_if_moved(self) -> None:
+        here = f"{self._premises.hub.host} {self._premises.hub.port}"
+        if await self._committer.run(lambda: self._store.database.get("pool_for")) != here:
+            for client in await self._committer.run(lambda: self._clients("ready", "writing")):
+                await self._world.in_thread(partial(self._erase_file, client.name))
+                await self._committer.run(partial(self._forget, client, "hub moved"))
+            await self._committer.run(lambda: self._store.database.set("pool_for", here))
+
+    # --- on the store's thread
+
+    def _clients(self, *handouts: str) -> list[Client]:
+        return self._books().clients.with_handout(*handouts)
+
+    def _hand_out(self, client: str, state: str) -> None:
+        self._books().clients.hand_out(client, state)
+
+    def _forget(self, client: Client, reason: str) -> None:
+        handout.forget(self._books(), client, reason=reason)
+
+    def _settle_used(self, client: Client) -> None:
+        if client.peer is None:  # its block joined another client
+            self._books().clients.remove(client.id)
+        else:
+            self._books().clients.hand_out(client.id, "none")
+
+    def _take_one(self) -> tuple[bytes, str]:
+        ready = self._clients("ready")
+        if not ready:
+            raise NotFound("the pool is empty", remedy="wait until the provisioner has topped it up")
+        data = handout.file_of(self._books(), self._store.pads, ready[0], self._premises.hub)
+        self._hand_out(ready[0].id, "out")
+        return data, ready[0].name
+
+    # --- in another thread
+
+    def _list(self) -> list[str]:
+        with disk_faults("reading the pool"):
+            return self._premises.disk.list(self._premises.folder)
+
+    def _write_file(self, name: str, data: bytes) -> None:
+        path = f"{self._premises.folder}/{name}.json"
+        with disk_faults("writing a pool file"):
+            write_atomic(self._premises.disk, path, data, mode=FILE_MODE, group=self._premises.group)
+
+    def _erase_file(self, name: str) -> bool:
+        return self._erase(f"{name}.json")
+
+    def _erase(self, name: str) -> bool:
+        """Overwrites and removes a file of the folder, durably; whether it was there."""
+        disk, path = self._premises.disk, f"{self._premises.folder}/{name}"
+        with disk_faults("removing a pool file"), suppress(FileNotFoundError):
+            with closing(disk.open(path)) as file:
+                file.write_at(0, bytes(file.size()))
+                file.sync()
+            disk.unlink(path)
+            disk.sync_dir(self._premises.folder)
+            return True
+        return False
+
+
+def _file(client: Client) -> str:
+    return f"{client.name}.json"
+
+
+def _temporary(client: Client) -> str:
+    return f".{client.name}.json.tmp"

@@ -1,0 +1,53 @@
+"""A watch on a folder wakes whoever scans it; it is a hint only, and the scan is the truth.
+
+* Many events are one wake-up; nothing is queued without bound.
+* Only what others do is watched: a scan's own reading raises no event.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import trio
+from watchdog.events import (
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+_KINDS: list[type[FileSystemEvent]] = [
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    DirMovedEvent,
+]
+
+
+class _Waker(FileSystemEventHandler):
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake, self._token = wake, trio.lowlevel.current_trio_token()
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Called on the watch's own thread."""
+        del event
+        with suppress(trio.RunFinishedError):  # the agent has stopped a moment ago
+            self._token.run_sync_soon(self._wake, idempotent=True)
+
+
+@contextmanager
+def watching(folders: dict[str, Callable[[], None]]) -> Iterator[None]:
+    """Calls a folder's waker on trio's thread, soon after something happened there, while the block lasts."""
+    observer = Observer()
+    for folder, wake in folders.items():
+        observer.schedule(_Waker(wake), folder, event_filter=_KINDS)
+    observer.start()
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join()
