@@ -14,11 +14,13 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from qfagent import __version__
 from qfagent.dske import ids
 from qfagent.dske.pad import MAX_PAD, MIN_PAD
 from qfagent.dske.psrd import DEFAULT_PORT, is_host
 from qfagent.errors import BadConfig
 
+VERSION: Final = __version__
 DEFAULT_PATH: Final = "/etc/qufabric/qfagent.toml"
 DEFAULT_STATE: Final = "/var/lib/qufabric/dske"
 DEFAULT_SOCKET: Final = "/run/qufabric/qfagent.sock"
@@ -240,3 +242,58 @@ def _known_keys(section: Any) -> set[str]:
         if isinstance(field.type, type) and issubclass(field.type, Section):
             keys |= _known_keys(field.type)
     return keys
+
+
+# what a running agent takes over from a new configuration; all else needs a restart
+_LIVE: Final = (
+    "control.group",
+    "control.admin_group",
+    "hub.share_ttl",
+    "hub.binding",
+    "hub.provisioner.pool_size",
+    "hub.provisioner.interval",
+    "hub.provisioner.user_bytes",
+    "hub.provisioner.server_bytes",
+    "hub.provisioner.max_handed_out",
+    "client.shares_required",
+    "client.hubs",
+    "client.hub_timeout",
+    "client.low_psrd",
+    "client.scan_interval",
+    "log.level",
+)
+
+
+def is_live(path: str) -> bool:
+    """Whether the key can be changed while the agent runs."""
+    return path in _LIVE
+
+
+def changes(old: Config, new: Config) -> list[str]:
+    """The paths of the keys whose values differ."""
+    return [path for path, value in _flat(old).items() if _flat(new)[path] != value]
+
+
+def adopt(old: Config, new: Config) -> Config:
+    """The old configuration with what can be changed while running from the new one."""
+    adopted: Config = _adopt(old, new, "")
+    return adopted
+
+
+def _adopt(old: Any, new: Any, prefix: str) -> Any:
+    taken = {}
+    for name in old.__struct_fields__:
+        path, before, after = f"{prefix}{name}", getattr(old, name), getattr(new, name)
+        if isinstance(before, Section):
+            taken[name] = _adopt(before, after, f"{path}.")
+        elif path in _LIVE:
+            taken[name] = after
+    return msgspec.structs.replace(old, **taken)
+
+
+def _flat(section: Any, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Section) else {f"{prefix}{name}": value}
+    return flat

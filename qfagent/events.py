@@ -7,7 +7,7 @@
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -58,11 +58,13 @@ class Bus:
     def __init__(self, world: World) -> None:
         self._world = world
         self._listeners: set[Listener] = set()
+        self.count: Callable[[str, dict[str, Any]], None] = lambda *_: None
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
 
     def note(self, name: str, /, **fields: Any) -> None:
         """Tells an event."""
         _logger.log(_level(name), "event", extra={"event": name, "fields": fields})
+        self.count(name, fields)
         told = {"ts": round(self._world.wall(), 3), "event": name, **fields}
         self.recent.append(told)
         for listener in self._listeners:

@@ -1,9 +1,11 @@
 """The desk is what everything a client does has at hand: its books, the way to commit to them, and its settings."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qfagent.client.exchange import Exchange
+from qfagent.client.tally import Tally
 from qfagent.config import ClientSection
 from qfagent.events import Note
 from qfagent.store.committer import Committer
@@ -12,6 +14,7 @@ from qfagent.store.hubs import Pins
 from qfagent.store.keys import KeyLog
 from qfagent.store.ledger import Ledger
 from qfagent.store.store import Store
+from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
 
@@ -31,6 +34,8 @@ class Desk:
     note: Note
     settings: Callable[[], ClientSection]
     stopped: set[str] = field(default_factory=set)
+    tally: Tally = field(default_factory=Tally)
+    burned: Counter[str] = field(default_factory=Counter)  # bytes spent for nothing, by cause
 
     @property
     def rolled_back(self) -> bool:
@@ -38,11 +43,20 @@ class Desk:
         return len(self.stopped) >= self.settings().shares_required
 
 
-def open_desk(
-    peer: str, store: Store, committer: Committer, *, world: World, note: Note, settings: Callable[[], ClientSection]
-) -> Desk:
+def open_desk(around: Surroundings) -> Desk:
     """The desk over an open store."""
+    store, world = around.store, around.world
     holdings, keys = Holdings(store.database, store.ledger), KeyLog(store.database, store.ledger)
-    exchange = Exchange(store.ledger, holdings, keys, world.now)
-    pins = Pins(store.database)
-    return Desk(peer, store, store.ledger, holdings, pins, keys, exchange, committer, world, note, settings)
+    return Desk(
+        peer=around.config().peer,
+        store=store,
+        ledger=store.ledger,
+        holdings=holdings,
+        pins=Pins(store.database),
+        keys=keys,
+        exchange=Exchange(store.ledger, holdings, keys, world.now),
+        committer=around.committer,
+        world=world,
+        note=around.note,
+        settings=lambda: around.config().client,
+    )

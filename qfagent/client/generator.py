@@ -76,6 +76,7 @@ class Generator:
             lives = True
         finally:
             fate.decide(lives=lives)
+        self._desk.tally.established(peer, count)
         self._desk.note("key.established", peer=peer, secret_id=made.secret_id, count=count)
         return [(ids.key_id(made.secret_id, index), key) for index, key in enumerate(made.keys)]
 

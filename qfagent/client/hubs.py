@@ -44,14 +44,15 @@ _LOOK_AGAIN: Final = frozenset({"pad-spent", "retired", "unknown-block"})
 
 Compose = Callable[[frozenset[str]], Sent | str]
 Accept = Callable[[Sent, Received], Reply]
+Dial = Callable[[HubAddress], Connect]
 
 
 class Hub:
     """One hub, and the connections to it."""
 
-    def __init__(self, address: HubAddress, desk: Desk, connect: Connect, nursery: trio.Nursery) -> None:
+    def __init__(self, address: HubAddress, desk: Desk, dial: Dial, nursery: trio.Nursery) -> None:
         self.address, self.standing = address, Standing(desk.world)
-        self._desk, self._pool = desk, Pool(connect)
+        self._desk, self._dial, self._pool = desk, dial, Pool(dial(address))
         self._checked: set[str] = set()
         self._avoided: dict[str, float] = {}
         self.deposits: Lane[Draft, str] = Lane(nursery, self._deposit, width=WIDTH, most=wire.MAX_ENTRIES)
@@ -81,6 +82,27 @@ class Hub:
     def unready(self) -> AgentError:
         """Why no block is registered with it."""
         return self.standing.down or self.trouble or HubUnavailable("no PSRD is registered with this hub yet")
+
+    async def move(self, address: HubAddress) -> None:
+        """The hub has another address from now on."""
+        self.address, before = address, self._pool
+        self._pool = Pool(self._dial(address))
+        await before.aclose()
+        self.standing.forgive()
+        self.stir()
+
+    def stop_for_good(self, block: str) -> None:
+        """A stop that was made durable, in this life or an earlier one."""
+        self.standing.stop = Stop(block, 0, trio.current_time(), durable=True)
+        self._desk.stopped.add(self.id)
+
+    def lift_stop(self) -> None:
+        """The operator has spoken: every block is looked at again before it is spent from."""
+        self.standing.stop = None
+        self._desk.stopped.discard(self.id)
+        self._checked.clear()
+        self._avoided.clear()
+        self.stir()
 
     async def aclose(self) -> None:
         """Closes its connections."""
@@ -197,9 +219,15 @@ class Hub:
         async with self._pool.connection() as connection:
             sent = await self._spend(connection, compose)
             asked_at = trio.current_time()
-            answer = await connection.exchange(METHOD, sent.target, sent.headers, sent.body, host=self._host)
-            received = Received(answer.status, answer.body, answer.values(b"dske-auth"))
-            reply = await self._accepted(partial(accept, sent, received), sent.block)
+            proven = False
+            try:
+                answer = await connection.exchange(METHOD, sent.target, sent.headers, sent.body, host=self._host)
+                received = Received(answer.status, answer.body, answer.values(b"dske-auth"))
+                reply = await self._accepted(partial(accept, sent, received), sent.block)
+                proven = True
+            finally:
+                if not proven:
+                    self._desk.burned["unanswered"] += sent.auth.length
         if self.standing.proved(trio.current_time() - asked_at):
             self._desk.note("hub.up", hub=self.id)
         return reply
@@ -274,7 +302,10 @@ class Hub:
         self._checked.discard(block)
 
     def _stop(self, block: str, evidence: int) -> None:
-        if self.standing.stop is None:
+        before = self.standing.stop
+        if before is not None:
+            self.standing.stop = msgspec.structs.replace(before, evidence=max(before.evidence, evidence))
+        else:
             self.standing.stop = Stop(block, evidence, trio.current_time())
             self._desk.stopped.add(self.id)
             self._desk.note("hub.stopped", hub=self.id, block=block, code="rolled-back")

@@ -76,6 +76,10 @@ class Inbox:
             issues["inbox-held"] = f"nothing is ingested: {self.held}"
         return issues
 
+    def counts(self) -> dict[str, int]:
+        """How many dropped files wait, by why."""
+        return {"incomplete": len(self._cut), "unreadable": len(self._unreadable)}
+
     async def _round(self) -> float:
         """One scan; seconds until the next."""
         try:

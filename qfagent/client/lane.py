@@ -13,30 +13,35 @@ import trio
 
 from qfagent.errors import AgentError
 
-I = TypeVar("I")
-R = TypeVar("R")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class _Waiting(Generic[I, R]):
-    def __init__(self, item: I) -> None:
+class _Waiting(Generic[Item, Result]):
+    def __init__(self, item: Item) -> None:
         self.item = item
         self.done = trio.Event()
-        self.result: outcome.Outcome[R]
+        self.result: outcome.Outcome[Result]
 
 
-class Lane(Generic[I, R]):
+class Lane(Generic[Item, Result]):
     """`send` takes up to `most` items and returns as many results; it may raise an AgentError."""
 
     def __init__(
-        self, nursery: trio.Nursery, send: Callable[[Sequence[I]], Awaitable[Sequence[R]]], *, width: int, most: int
+        self,
+        nursery: trio.Nursery,
+        send: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        width: int,
+        most: int,
     ) -> None:
         self._nursery, self._send, self._width, self._most = nursery, send, width, most
-        self._queue: deque[_Waiting[I, R]] = deque()
+        self._queue: deque[_Waiting[Item, Result]] = deque()
         self._under_way = 0
 
-    async def carry(self, item: I) -> R:
+    async def carry(self, item: Item) -> Result:
         """The item's result. An item that is on its way goes on when its caller is cancelled."""
-        waiting: _Waiting[I, R] = _Waiting(item)
+        waiting: _Waiting[Item, Result] = _Waiting(item)
         self._queue.append(waiting)
         if self._under_way < self._width:
             self._under_way += 1
@@ -51,10 +56,10 @@ class Lane(Generic[I, R]):
         finally:
             self._under_way -= 1
 
-    async def _carry(self, batch: Sequence[_Waiting[I, R]]) -> None:
+    async def _carry(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
         try:
             results = await self._send([waiting.item for waiting in batch])
-            outcomes: list[outcome.Outcome[R]] = [outcome.Value(result) for result in results]
+            outcomes: list[outcome.Outcome[Result]] = [outcome.Value(result) for result in results]
         except AgentError as error:
             outcomes = [outcome.Error(error) for _ in batch]
         for waiting, result in zip(batch, outcomes, strict=True):

@@ -149,6 +149,7 @@ class Recoverer:
             self._ring.put_back(held, keys)
             raise
         self._ring.give(held, keys, uid=uid, now=trio.current_time())
+        self._desk.tally.recovered(held.generator, len(keys))
         self._desk.note("key.recovered", generator=held.generator, secret_id=held.secret_id, count=len(keys), uid=uid)
         if is_last:
             self._tell_done((held.generator, held.secret_id))

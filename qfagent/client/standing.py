@@ -17,7 +17,7 @@ INTERFACE_RETRY: Final = 1.0  # seconds; a missing interface is no fault of the 
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Which block the hub has seen further than it was spent (`evidence`, an offset), since when (clock of trio)."""
+    """Which block the hub has seen further than it was spent, up to which offset, since when (clock of trio)."""
 
     block: str
     evidence: int
@@ -33,6 +33,7 @@ class Standing:
         self.down: AgentError | None = None
         self.retry_at = 0.0
         self.stop: Stop | None = None
+        self.heard_at: float | None = None
         self.proven_at: float | None = None
         self.latency: float | None = None  # seconds, of proven answers, smoothed
 
@@ -54,17 +55,28 @@ class Standing:
         self.retry_at = trio.current_time() + wait
         return was_up
 
+    def forgive(self) -> None:
+        """Starts anew, as if nothing had failed."""
+        self._backoff.worked()
+        self.down = None
+
     def healthy(self) -> None:
         """`health` has answered: requests may be sent, but the hub has proven nothing yet."""
-        self.down = None
+        self.down, self.heard_at = None, trio.current_time()
 
     def proved(self, seconds: float) -> bool:
         """A proven answer came after so long; whether it is the first one, or the first after a failure."""
         news = self.proven_at is None or self.down is not None or self._backoff.failing
         self._backoff.worked()
-        self.down, self.proven_at = None, trio.current_time()
+        self.down, self.heard_at = None, trio.current_time()
+        self.proven_at = self.heard_at
         self.latency = seconds if self.latency is None else 0.8 * self.latency + 0.2 * seconds
         return news
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it was heard of, and not lost since."""
+        return self.heard_at is not None and self.down is None
 
     @property
     def up(self) -> bool:

@@ -7,7 +7,6 @@
 
 from typing import Final
 
-import msgspec
 import trio
 
 from qfagent.client.backoff import Backoff
@@ -30,7 +29,7 @@ from qfagent.store.holdings import Holding
 TELL_DONE_AFTER: Final = 300.0  # seconds; most are told with the next fetch
 DURABLE_AFTER: Final = 600.0  # seconds, until a hub that keeps saying so is believed for good
 REFUSED_LONGEST: Final = 3600.0  # seconds between attempts that a hub refuses, each of which costs PSRD
-IDLE: Final = 60.0  # seconds between looks when nothing stirs
+IDLE: Final = 30.0  # seconds between looks when nothing stirs, and between signs of life
 
 
 class Tending:
@@ -61,6 +60,7 @@ class Tending:
         if standing.stop is not None:
             return await self._ask_whether_stopped()
         try:
+            await self._probe_if_silent()
             await self._register_all()
             await self._send_what_waits()
         except (HubUnavailable, BadHttp, HubStopped):
@@ -82,6 +82,16 @@ class Tending:
         self._hub.standing.healthy()
         return 0.0
 
+    async def _probe_if_silent(self) -> None:
+        heard_at = self._hub.standing.heard_at
+        if heard_at is None or trio.current_time() - heard_at >= IDLE:
+            try:
+                await self._hub.probe()
+            except (HubUnavailable, BadHttp) as error:
+                self._hub.lost(error)
+                raise
+            self._hub.standing.healthy()
+
     # --- rollback
 
     async def _ask_whether_stopped(self) -> float:
@@ -89,22 +99,22 @@ class Tending:
         assert stop is not None, "the caller has looked"
         if stop.durable:
             return IDLE
-        if trio.current_time() - stop.since >= DURABLE_AFTER:
-            await self._make_durable(stop.block, stop.evidence)
-            return IDLE
         try:
             await self._hub.look_at(stop.block)
         except HubStopped:
-            pass
+            await self._make_durable_in_time()
         except (HubUnavailable, BadHttp) as error:
             self._hub.lost(error)
         return self._stop_backoff.failed() if self._hub.standing.stop is not None else 0.0
 
-    async def _make_durable(self, block: str, evidence: int) -> None:
+    async def _make_durable_in_time(self) -> None:
         stop = self._hub.standing.stop
-        assert stop is not None, "the caller has looked"
+        if stop is not None and trio.current_time() - stop.since >= DURABLE_AFTER:
+            await self._make_durable(stop.block, stop.evidence)
+
+    async def _make_durable(self, block: str, evidence: int) -> None:
         await self._desk.committer.run(lambda: self._desk.holdings.stop(block, reason="rolled-back", evidence=evidence))
-        self._hub.standing.stop = msgspec.structs.replace(stop, durable=True)
+        self._hub.stop_for_good(block)
         self._desk.note("hub.stopped", hub=self._hub.id, block=block, code="rolled-back-for-good")
 
     # --- registration

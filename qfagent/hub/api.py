@@ -14,11 +14,10 @@ import trio
 from qfagent import __version__
 from qfagent.dske import envelope, ids, wire
 from qfagent.errors import NotFound, Refusal
-from qfagent.events import Note
 from qfagent.http.message import Request, Response, problem
 from qfagent.hub.books import Books
 from qfagent.hub.exchange import Answer, Message, refused
-from qfagent.store.committer import Committer
+from qfagent.surroundings import Surroundings
 
 FREE_FAILURES: Final = 50  # answers to messages that fail to verify, in a burst from one address
 REFILL: Final = 5.0  # of them a second
@@ -47,9 +46,9 @@ class Api:
     """Answers what clients ask over HTTP. `bound` is called when a client has come to a name."""
 
     def __init__(
-        self, books: Callable[[], Books], committer: Committer, *, hub_id: str, note: Note, bound: Callable[[], None]
+        self, around: Surroundings, books: Callable[[], Books], *, hub_id: str, bound: Callable[[], None]
     ) -> None:
-        self._books, self._committer, self._note, self._bound = books, committer, note, bound
+        self._committer, self._note, self._books, self._bound = around.committer, around.note, books, bound
         self._health = Response(200, wire.encode(wire.Health(hub_id, __version__)))
         self._patience = Patience()
 

@@ -49,10 +49,15 @@ def file_of(books: Books, pads: Pads, client: Client, hub: HubAddress) -> bytes:
     return psrd.encode(Block(hub, client.id, client.name, Secret(user), Secret(server)))
 
 
-def forget(books: Books, client: Client, *, reason: str) -> None:
-    """Ends a client: its blocks are retired and erased, its shares deleted."""
+def end(books: Books, client: Client, *, reason: str) -> None:
+    """Retires and erases a client's blocks, and deletes its shares."""
     for block in books.clients.blocks(client.id):
         books.deposits.retire(block, reason=reason)
     if client.peer is not None:
         books.shares.delete_of(client.peer)
+
+
+def forget(books: Books, client: Client, *, reason: str) -> None:
+    """Ends a client, and forgets it."""
+    end(books, client, reason=reason)
     books.clients.remove(client.id)

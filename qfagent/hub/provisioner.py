@@ -18,15 +18,12 @@ from qfagent.config import Provisioner as Settings
 from qfagent.dske import psrd
 from qfagent.dske.psrd import HubAddress
 from qfagent.errors import NotFound, StoreError
-from qfagent.events import Note
 from qfagent.hub import handout
 from qfagent.hub.books import Books
 from qfagent.store.clients import Client
-from qfagent.store.committer import Committer
 from qfagent.store.database import disk_faults
 from qfagent.store.disk import Disk, write_atomic
-from qfagent.store.store import Store
-from qfagent.world import World
+from qfagent.surroundings import Surroundings
 
 FOLDER_MODE: Final = 0o750
 FILE_MODE: Final = 0o640
@@ -45,18 +42,14 @@ class Premises(msgspec.Struct, frozen=True):
 class Provisioner:
     """The pool of one hub."""
 
-    def __init__(
-        self,
-        store: Store,
-        books: Callable[[], Books],
-        committer: Committer,
-        premises: Premises,
-        *,
-        world: World,
-        note: Note,
-    ) -> None:
-        self._store, self._books, self._committer = store, books, committer
-        self._premises, self._world, self._note = premises, world, note
+    def __init__(self, around: Surroundings, books: Callable[[], Books], premises: Premises) -> None:
+        self._store, self._committer, self._world, self._note = (
+            around.store,
+            around.committer,
+            around.world,
+            around.note,
+        )
+        self._books, self._premises = books, premises
         self._stirred = trio.Event()
         self._one_at_a_time = trio.Lock()
         self.problem: StoreError | None = None

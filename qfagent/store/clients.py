@@ -30,6 +30,15 @@ class Client(msgspec.Struct, frozen=True):
     latest: str | None
     last_seen: int | None
 
+    @property
+    def state(self) -> str:
+        """`bound`, `pool`, `handed-out`, `waiting` for approval, or `leaving`."""
+        if self.peer is not None:
+            return "bound"
+        if self.wanted is not None:
+            return "waiting"
+        return {"writing": "pool", "ready": "pool", "out": "handed-out"}.get(self.handout, "leaving")
+
 
 class Clients:
     """The clients of a hub, and whose block is whose."""
@@ -66,6 +75,11 @@ class Clients:
     def all(self) -> list[Client]:
         """Every client, oldest first."""
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients ORDER BY created, id")
+        return [Client(*row) for row in rows]
+
+    def waiting(self) -> list[Client]:
+        """The clients that wait for approval."""
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients WHERE wanted IS NOT NULL ORDER BY created, id")
         return [Client(*row) for row in rows]
 
     def with_handout(self, *handouts: str) -> list[Client]:
@@ -109,6 +123,10 @@ class Clients:
             sql = "UPDATE clients SET latest = ?, last_seen = ? WHERE id = ?"
             self._database.execute(sql, block, now, client.id)
 
+    def unbind(self, client: str) -> None:
+        """The client is nobody's any more, and its pool file is to be removed."""
+        self._database.execute("UPDATE clients SET peer = NULL, wanted = NULL, handout = 'used' WHERE id = ?", client)
+
     def remove(self, client: str) -> None:
         """Forgets the client; its blocks must be retired."""
         self._database.execute("DELETE FROM clients WHERE id = ?", client)
@@ -119,6 +137,15 @@ class Clients:
         """The client's live blocks, oldest first."""
         sql = "SELECT id FROM blocks WHERE owner = ? AND state IN ('new', 'ready') ORDER BY born"
         return [block for (block,) in self._database.rows(sql, client)]
+
+    def levels(self, client: str) -> list[tuple[int, int]]:
+        """What is left of each live block, in bytes: of the user pad above what came, of the server pad."""
+        came = "SELECT MAX(stop) FROM accepted WHERE block = id AND stop <= user_bytes - 64"
+        sql = (
+            f"SELECT user_bytes - 64 - COALESCE(({came}), 32), server_bytes - spent"
+            " FROM blocks WHERE owner = ? AND state IN ('new', 'ready')"
+        )
+        return [(user, server) for user, server in self._database.rows(sql, client)]
 
     def ever_had_block(self, client: str) -> bool:
         """Whether PSRD was ever made for the client."""

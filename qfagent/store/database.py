@@ -27,6 +27,7 @@ CREATE TABLE blocks (
     proofs INTEGER NOT NULL DEFAULT 0,  -- client: bytes spent of the last 64 of the user pad
     state TEXT NOT NULL,            -- new, ready, stopped, retired, gone
     reason TEXT NOT NULL DEFAULT '', evidence INTEGER NOT NULL DEFAULT 0,
+    exhausted_at INTEGER,           -- client: Unix seconds
     owner TEXT,                     -- hub: the client that the block belongs to
     touched INTEGER NOT NULL DEFAULT 0,  -- its spent bytes may not be erased yet
     digest BLOB NOT NULL            -- of its reserved bytes, which are never spent

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from qfagent.dske.pad import PROOF_BYTES
+from qfagent.dske.pad import AUTH_BYTES, PROOF_BYTES
 from qfagent.errors import NotFound, NothingChanged, WrongState
 from qfagent.store.database import Database
 from qfagent.store.ledger import Ledger
 
+WRAPS_LIVE: Final = 90_000  # seconds: the longest life of a share, and an hour for clocks that differ
 _COLUMNS: Final = "id, hub, client, name, state, reason, evidence, user_bytes, server_bytes, proofs"
 
 
@@ -35,6 +36,29 @@ class Holding(msgspec.Struct, frozen=True):
     def can_prove(self) -> bool:
         """Whether a proof is left in the user pad's last bytes."""
         return self.proofs < PROOF_BYTES
+
+
+class Level(msgspec.Struct, frozen=True):
+    """How far a block is used, in bytes: `spent` of the user pad, `seen` of the server pad."""
+
+    id: str
+    hub: str
+    state: str
+    reason: str
+    user_bytes: int
+    server_bytes: int
+    spent: int
+    seen: int
+
+    @property
+    def user_left(self) -> int:
+        """Bytes that can still be sent with."""
+        return max(0, self.user_bytes - PROOF_BYTES - self.spent)
+
+    @property
+    def server_left(self) -> int:
+        """Bytes that the hub can still answer and wrap with, as far as this client knows."""
+        return max(0, self.server_bytes - self.seen)
 
 
 class Holdings:
@@ -64,9 +88,21 @@ class Holdings:
         """Every block that is no tombstone."""
         return self._find("state IN ('new', 'ready', 'stopped') ORDER BY hub, born")
 
-    def all(self) -> list[Holding]:
-        """Every block that was ever ingested."""
-        return self._find("1 ORDER BY born")
+    def history(self) -> list[Level]:
+        """Every block that was ever ingested, oldest first."""
+        sql = (
+            "SELECT id, hub, state, reason, user_bytes, server_bytes, spent, 16 FROM blocks WHERE own = 0 ORDER BY born"
+        )
+        return [Level(*row) for row in self._database.rows(sql)]
+
+    def levels(self) -> list[Level]:
+        """How full the pads of every live block are, by hub, oldest first."""
+        came = "SELECT MAX(stop) FROM accepted WHERE block = id"
+        sql = (
+            f"SELECT id, hub, state, reason, user_bytes, server_bytes, spent, COALESCE(({came}), 16)"
+            " FROM blocks WHERE own = 0 AND state IN ('new', 'ready', 'stopped') ORDER BY hub, born"
+        )
+        return [Level(*row) for row in self._database.rows(sql)]
 
     def make_ready(self, block: str) -> None:
         """The hub has registered the block."""
@@ -92,6 +128,21 @@ class Holdings:
             raise NothingChanged(f"block {block} is {holding.state} already")
         self._database.execute("DELETE FROM wraps WHERE block = ?", block)
         self._ledger.retire(block, state=state, reason=reason)
+
+    def end_exhausted(self, *, now: int) -> list[str]:
+        """Ends blocks that were used up long enough ago for every wrap under them to have expired; returns those.
+
+        The last block at a hub that can vouch for a new file stays.
+        """
+        ended = []
+        for holding in self._find("state = 'ready' AND user_bytes - ? - spent < ?", PROOF_BYTES, AUTH_BYTES):
+            at = self._database.value("SELECT exhausted_at FROM blocks WHERE id = ?", holding.id)
+            if at is None:
+                self._database.execute("UPDATE blocks SET exhausted_at = ? WHERE id = ?", now, holding.id)
+            elif now - at >= WRAPS_LIVE and len(self.at(holding.hub, "ready")) > 1:
+                self.retire(holding.id, reason="spent", state="gone")
+                ended.append(holding.id)
+        return ended
 
     def _find(self, which: str, *values: Any) -> list[Holding]:
         return [

@@ -70,6 +70,7 @@ class Ledger:
         """`step`: how many bytes are reserved at once; 1 reserves what is asked for."""
         self._database, self._pads, self._fence, self._step = database, pads, fence, step
         self._held: OrderedDict[str, Marks] = OrderedDict()
+        self.consumed = 0  # bytes of own pads that were given out since start
 
     # --- blocks
 
@@ -130,6 +131,7 @@ class Ledger:
         span = Span(marks.next, length)
         material, marks.ahead = marks.ahead[:length], marks.ahead[length:]
         marks.next = span.end
+        self.consumed += length
         return _pad(marks, marks.facts.own, span, material)
 
     def take_proof(self, block: str) -> Pad:

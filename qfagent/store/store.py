@@ -6,13 +6,14 @@
 * The folder belongs to one machine; on another the store opens fenced.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import outcome
 
 from qfagent.dske.spans import Span
-from qfagent.errors import AgentError, DiskFull, OneTimeViolation, StoreError
+from qfagent.errors import AgentError, DiskFull, NothingChanged, OneTimeViolation, StoreError
 from qfagent.store.database import Database, disk_faults
 from qfagent.store.disk import Disk
 from qfagent.store.fence import Fence, Reason
@@ -41,6 +42,7 @@ class Store:
         self.pads = Pads(disk, f"{folder}/pads")
         self.ledger = Ledger(self.database, self.pads, self.fence, step=step)
         self._failure: StoreError | None = None
+        self.on_commit: Callable[[float], None] = lambda _: None  # told how many seconds a commit took
         self._world = world
         self._check_machine(machine)
         self._clean_up()
@@ -57,7 +59,9 @@ class Store:
             with disk_faults("committing"):
                 self.database.begin()
                 outcomes = [self._attempt(operation) for operation in operations]
+                started = time.perf_counter()
                 self.database.commit()
+                self.on_commit(time.perf_counter() - started)
             committed = True
         except DiskFull:
             raise
@@ -130,9 +134,12 @@ class Store:
                 Reason("moved-machine", int(self._world.wall()), "the state folder was made on another machine", remedy)
             )
 
-    def adopt_machine(self, machine: str) -> None:
-        """The operator's word: this machine is the folder's home from now on."""
+    def lift_fence(self, machine: str) -> None:
+        """The operator's word: spending may go on, on this machine. NothingChanged if no fence stands."""
+        if self.fence.reason is None:
+            raise NothingChanged("no fence stands")
         self.database.set("machine", machine)
+        self.fence.take_down()
 
     def _clean_up(self) -> None:
         known = {block for (block,) in self.database.rows(_LIVE_BLOCKS)}

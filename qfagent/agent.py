@@ -1,0 +1,243 @@
+"""The agent: the one place where services are wired, started in order, and stopped in the other.
+
+* `run` reads from the outside in: store, committer, role, control socket, signals; its indentation is the start order.
+* A request under way is finished before anything it needs is closed; the store is closed last, and cleanly.
+* The frame outlives the role.
+"""
+
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from qfagent import config as configuration, roles, systemd
+from qfagent.client.report import ClientReport
+from qfagent.config import Config
+from qfagent.errors import AgentError
+from qfagent.events import Bus
+from qfagent.health import Readiness, common_issues, readiness
+from qfagent.http.limits import Limits
+from qfagent.http.message import Response, problem
+from qfagent.http.routes import Route
+from qfagent.http.server import Server
+from qfagent.hub.report import HubStatus
+from qfagent.local import common, socket as control_socket
+from qfagent.local.common import Reloaded
+from qfagent.local.control import Control
+from qfagent.local.socket import Access, Caller, find_group
+from qfagent.metrics import Metrics
+from qfagent.roles import Role
+from qfagent.status import SCHEMA, Status
+from qfagent.store import backup
+from qfagent.store.committer import Threaded
+from qfagent.store.disk import Disk, RealDisk
+from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
+from qfagent.surroundings import Surroundings
+from qfagent.world import World
+
+GRACE: Final = 10.0  # seconds that requests under way may take to finish
+LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=60)
+MACHINE_ID: Final = Path("/etc/machine-id")
+_logger = logging.getLogger("qfagent")
+
+
+async def run(config: Config, *, path: str, world: World | None = None) -> None:
+    """Runs the agent until SIGTERM or SIGINT; `path` is where its configuration is read from again."""
+    frame = Frame(config, path, world or World())
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with frame.open_store(), frame.at_work(), frame.listening():
+            systemd.notify("READY=1", f"STATUS=running as {config.role}")
+            frame.bus.note("agent.started", role=config.role, name=config.peer)
+            await frame.heed(signals)
+            systemd.notify("STOPPING=1")
+            frame.bus.note("agent.stopping")
+
+
+class Frame:
+    """What stays while roles come and go: configuration, store, events, metrics, and the control socket."""
+
+    def __init__(self, config: Config, path: str, world: World, disk: Disk | None = None) -> None:
+        self.config, self._path, self._world = config, path, world
+        self._disk: Disk = disk or RealDisk()
+        self.bus, self.metrics = Bus(world), Metrics()
+        self.bus.count = self.metrics.count
+        self._started = world.wall()
+        self._role: Role
+        self._store: Store
+        self._committer: Threaded
+
+    # --- the layers, outermost first
+
+    @asynccontextmanager
+    async def open_store(self) -> AsyncIterator[None]:
+        """The state folder, and the thread that commits to it."""
+        step = HUB_STEP if self.config.role == "hub" else CLIENT_STEP
+        self._disk.make_dir(self.config.state_dir, 0o711)
+        self._store = Store(self._disk, self.config.private, machine=_machine(), world=self._world, step=step)
+        self._store.on_commit = self.metrics.commits.observe
+        self._committer = Threaded(self._store)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._committer.serve)
+                yield
+                nursery.cancel_scope.cancel()
+        finally:
+            self._store.close()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """The role that the configuration names."""
+        around = Surroundings(
+            self._store, self._committer, self._disk, self._world, self.bus.note, lambda: self.config, guard
+        )
+        at_work: Callable[[Surroundings], AbstractAsyncContextManager[Role]]
+        match self.config.role:
+            case "client":
+                at_work = roles.client
+            case "hub":
+                at_work = roles.hub
+        async with at_work(around) as self._role:
+            yield
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """The control socket; at the end, requests under way may finish."""
+        control = Control(self.routes, self._access, note=self.bus.note, guard=guard)
+        server = Server(
+            control.respond, admit=control.admit, identify=control_socket.identify, peer_key=_uid, limits=LIMITS
+        )
+        listener = await self._listener()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run, [listener])
+            yield
+            server.stop()
+            nursery.cancel_scope.deadline = trio.current_time() + GRACE
+
+    async def heed(self, signals: AsyncIterator[int]) -> None:
+        """Returns when the agent is to stop; reads the configuration again when it is told to."""
+        async for number in signals:
+            if number != signal.SIGHUP:
+                return
+            try:
+                await self.reload()
+            except AgentError as error:
+                self.bus.note("config.refused", code=error.slug, reason=str(error))
+
+    # --- what the control socket asks for
+
+    def routes(self) -> list[Route]:
+        """Everything that local tools may ask for now."""
+        return [*self._common.routes(), *self._role.routes]
+
+    @property
+    def _common(self) -> common.Commands:
+        return common.Commands(
+            common.Agent(
+                self.bus,
+                self.status,
+                Status,
+                self.readiness,
+                self.measure,
+                self.reload,
+                self.backup,
+                self.lift_fence,
+                self.routes,
+            )
+        )
+
+    async def readiness(self) -> Readiness:
+        """Whether keys can be made, and what an operator should see to."""
+        return readiness(common_issues(self._store) | self._missing_groups() | await self._role.issues())
+
+    async def status(self) -> Status:
+        """Everything at a glance."""
+        ready, part = await self.readiness(), await self._role.report()
+        return Status(
+            SCHEMA,
+            configuration.VERSION,
+            self.config.peer,
+            self.config.role,
+            ready.ready,
+            ready.issues,
+            roles.interface_state(self.config.interface),
+            round(self._world.wall() - self._started, 1),
+            self._store.fence.reason,
+            client=part if isinstance(part, ClientReport) else None,
+            hub=part if isinstance(part, HubStatus) else None,
+        )
+
+    async def measure(self) -> bytes:
+        """The metrics, as of now."""
+        ready = await self.readiness()
+        self.metrics.ready.set(ready.ready)
+        self.metrics.fenced.set(self._store.fence.reason is not None)
+        self.metrics.issue.clear()
+        for issue in ready.issues:
+            self.metrics.issue.labels(issue.code).set(1)
+        await self._role.measure(self.metrics)
+        return self.metrics.text()
+
+    async def reload(self) -> Reloaded:
+        """Reads the configuration again; what can be changed while running is changed at once. BadConfig."""
+        new = configuration.load(self._path)
+        changed = configuration.changes(self.config, new)
+        applied = tuple(path for path in changed if configuration.is_live(path))
+        self.config = configuration.adopt(self.config, new)
+        _logger.setLevel(self.config.log.level.upper())
+        self._role.reconfigure()
+        needs_restart = tuple(path for path in changed if path not in applied)
+        self.bus.note("config.reloaded", applied=list(applied), needs_restart=list(needs_restart))
+        return Reloaded(applied, needs_restart)
+
+    async def backup(self) -> bytes:
+        """Configuration, registry and tombstones."""
+        text = await trio.Path(self._path).read_text() if self._path else ""
+        return await self._committer.run(partial(backup.export, self._store.database, config=text))
+
+    async def lift_fence(self) -> None:
+        """The operator's word: spending may go on."""
+        await self._committer.run(partial(self._store.lift_fence, _machine()))
+        self.bus.note("store.fence-lifted")
+
+    def _access(self) -> Access:
+        return Access(find_group(self.config.control.group), find_group(self.config.control.admin_group))
+
+    def _missing_groups(self) -> dict[str, str]:
+        names = [self.config.control.group, self.config.control.admin_group]
+        missing = [name for name in names if find_group(name) is None]
+        return {"group-missing": f"no group {', '.join(missing)}: its members may do nothing"} if missing else {}
+
+    async def _listener(self) -> trio.SocketListener:
+        handed_over = [sock for sock in systemd.listening_sockets() if sock.family == socket.AF_UNIX]
+        if handed_over:
+            return trio.SocketListener(trio.socket.from_stdlib_socket(handed_over[0]))
+        path = self.config.control.socket
+        self._disk.make_dir(str(Path(path).parent), 0o755)
+        return await control_socket.listen(path, group=self._access().group)
+
+
+async def guard(response: Awaitable[Response]) -> Response:
+    """The last line of defence: what must not happen is logged and answered, and the agent goes on."""
+    try:
+        return await response
+    except Exception:
+        _logger.exception("a request failed in a way that it must not")
+        return problem(AgentError())
+
+
+def _uid(peer: object) -> int:
+    assert isinstance(peer, Caller), "the server has identified the caller"
+    return peer.uid
+
+
+def _machine() -> str:
+    try:
+        return MACHINE_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,180 @@
+"""What a client tells local tools about itself; fields are added, never renamed."""
+
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from qfagent.client.hubs import Hub
+from qfagent.client.role import Client
+from qfagent.client.runway import Left, by_hub
+from qfagent.store.holdings import Level
+
+LOW_CODE: Final = "psrd-low"
+
+
+class HubReport(msgspec.Struct, frozen=True):
+    """One hub. `state`: up, down, stopped, new, or unregistered; what is left in bytes, how long it lasts in s."""
+
+    id: str
+    host: str
+    port: int
+    state: str
+    reason: str
+    latency_ms: float | None
+    blocks: dict[str, int]
+    user_left: int
+    server_left: int
+    lasts_s: float | None
+    suspected_by: int
+
+
+class BlockReport(msgspec.Struct, frozen=True):
+    """One live block; sizes in bytes."""
+
+    id: str
+    state: str
+    reason: str
+    user_bytes: int
+    user_left: int
+    server_bytes: int
+    server_left: int
+
+
+class PsrdReport(msgspec.Struct, frozen=True):
+    """What is left at one hub in bytes, how fast it is used in bytes a second, and how long it lasts in seconds."""
+
+    hub: str
+    user_left: int
+    server_left: int
+    user_fraction: float
+    server_fraction: float
+    user_per_s: float
+    server_per_s: float
+    lasts_s: float | None
+    blocks: tuple[BlockReport, ...]
+
+
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """One block that was ever ingested; sizes in bytes."""
+
+    block: str
+    hub: str
+    state: str
+    reason: str
+    user_bytes: int
+    server_bytes: int
+    spent: int
+
+
+class ClientReport(msgspec.Struct, frozen=True):
+    """A client's part of the status."""
+
+    shares_required: int
+    hubs_usable: int
+    hubs: tuple[HubReport, ...]
+    inbox: str
+
+
+async def report(client: Client, *, inbox: str) -> ClientReport:
+    """The client's part of the status."""
+    hubs = await report_hubs(client)
+    usable = sum(hub.state == "up" for hub in hubs)
+    return ClientReport(client.desk.settings().shares_required, usable, tuple(hubs), inbox)
+
+
+async def report_hubs(client: Client) -> list[HubReport]:
+    """Every hub that is known."""
+    levels = await client.desk.committer.run(client.desk.holdings.levels)
+    left = by_hub(levels)
+    return [_report_hub(client, hub, levels, left.get(hub.id, Left())) for hub in client.hubs()]
+
+
+async def report_psrd(client: Client) -> list[PsrdReport]:
+    """What is left, by hub."""
+    levels = await client.desk.committer.run(client.desk.holdings.levels)
+    return [_report_psrd(client, hub, left, levels) for hub, left in sorted(by_hub(levels).items())]
+
+
+async def report_ledger(client: Client) -> list[LedgerEntry]:
+    """Every block that was ever ingested, oldest first."""
+    history = await client.desk.committer.run(client.desk.holdings.history)
+    return [
+        LedgerEntry(block.id, block.hub, block.state, block.reason, block.user_bytes, block.server_bytes, block.spent)
+        for block in history
+    ]
+
+
+async def issues(client: Client) -> dict[str, str]:
+    """What an operator should see to, by code."""
+    hubs = await report_hubs(client)
+    k = client.desk.settings().shares_required
+    found = client.inbox.issues()
+    usable = [hub for hub in hubs if hub.state == "up"]
+    if len(usable) < k:
+        why = "; ".join(f"hub {hub.id[:8]}: {hub.state} {hub.reason}".rstrip() for hub in hubs if hub not in usable)
+        reason = f"{len(usable)} of the {k} hubs that a key needs can be used" + (f" ({why})" if why else "")
+        found["hubs-unreachable"] = reason
+    if any("interface" in hub.reason for hub in hubs if hub.state == "down" and hub.reason.startswith("the interface")):
+        found["interface-down"] = next(hub.reason for hub in hubs if hub.reason.startswith("the interface"))
+    stopped = [hub.id for hub in hubs if hub.state == "stopped"]
+    if stopped:
+        found["rolled-back"] = f"hubs {', '.join(stopped)} say that this machine was rolled back; nothing goes to them"
+    return found | await _low_psrd(client)
+
+
+async def _low_psrd(client: Client) -> dict[str, str]:
+    levels = await client.desk.committer.run(client.desk.holdings.levels)
+    left = by_hub(levels)
+    low = [hub for hub, of in sorted(left.items()) if min(of.fractions) < client.desk.settings().low_psrd]
+    empty = [hub for hub in low if min(left[hub].user, left[hub].server) < 96]
+    found = {}
+    if low:
+        found[LOW_CODE] = f"little PSRD is left with {_names(low)}; carry new files from there"
+    if empty:
+        found["psrd-exhausted"] = f"no PSRD is left with {_names(empty)}; carry new files from there"
+    return found
+
+
+def _report_hub(client: Client, hub: Hub, levels: list[Level], left: Left) -> HubReport:
+    standing = hub.standing
+    states = Counter(level.state for level in levels if level.hub == hub.id)
+    state, reason = _state(hub, ready=states["ready"] > 0)
+    return HubReport(
+        hub.id,
+        hub.address.host,
+        hub.address.port,
+        state,
+        reason,
+        None if standing.latency is None else round(standing.latency * 1000, 3),
+        dict(states),
+        left.user,
+        left.server,
+        client.runway.lasts(hub.id, left),
+        len(client.recoverer.suspects.get(hub.id, ())),
+    )
+
+
+def _state(hub: Hub, *, ready: bool) -> tuple[str, str]:
+    standing = hub.standing
+    if standing.stop is not None:
+        return "stopped", f"it has seen more of block {standing.stop.block} than was spent here"
+    if standing.down is not None:
+        return "down", str(standing.down)
+    if not ready:
+        return "unregistered", "" if hub.trouble is None else str(hub.trouble)
+    return ("up", "") if standing.reachable else ("new", "not heard of yet")
+
+
+def _report_psrd(client: Client, hub: str, left: Left, levels: list[Level]) -> PsrdReport:
+    blocks = tuple(
+        BlockReport(b.id, b.state, b.reason, b.user_bytes, b.user_left, b.server_bytes, b.server_left)
+        for b in levels
+        if b.hub == hub
+    )
+    fractions, rates = left.fractions, client.runway.rates(hub)
+    return PsrdReport(hub, left.user, left.server, *fractions, *rates, client.runway.lasts(hub, left), blocks)
+
+
+def _names(hubs: list[str]) -> str:
+    return ", ".join(f"hub {hub}" for hub in hubs)

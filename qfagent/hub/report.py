@@ -1,0 +1,56 @@
+"""What a hub tells local tools about itself; fields are added, never renamed."""
+
+import msgspec
+
+from qfagent.hub.role import Hub
+
+
+class PoolReport(msgspec.Struct, frozen=True):
+    """The pool: the names of its files, how many there should be, and how many are with somebody unknown."""
+
+    files: tuple[str, ...]
+    target: int
+    handed_out: int
+
+
+class HubStatus(msgspec.Struct, frozen=True):
+    """A hub's part of the status. `clients` counts the bound and the unbound; `listen` is empty while it can't."""
+
+    id: str
+    listen: str
+    clients: dict[str, int]
+    shares: int
+    pool: PoolReport
+
+
+async def report(hub: Hub) -> HubStatus:
+    """The hub's part of the status."""
+    clients = await hub.run(hub.books.clients.count)
+    listen = hub.listening.address if hub.listening else ""
+    return HubStatus(hub.id, listen, clients, hub.shares, await report_pool(hub))
+
+
+async def report_pool(hub: Hub) -> PoolReport:
+    """The pool."""
+    ready, out = await hub.run(lambda: (hub.books.clients.with_handout("ready"), hub.books.clients.with_handout("out")))
+    return PoolReport(tuple(f"{client.name}.json" for client in ready), hub.target, len(out))
+
+
+async def issues(hub: Hub) -> dict[str, str]:
+    """What an operator should see to, by code."""
+    found = {}
+    if hub.listening is None:
+        error = hub.not_listening
+        found["interface-down" if error is None else error.slug] = str(error or "not listening yet")
+    if hub.provisioner.problem is not None:
+        found["pool-problem"] = f"the pool can't be filled: {hub.provisioner.problem}"
+    pool = await report_pool(hub)
+    if len(pool.files) < pool.target and pool.handed_out >= hub.most_handed_out:
+        found["handed-out-limit"] = (
+            f"{pool.handed_out} pool files are with somebody who has not registered; see `dske-client list`"
+        )
+    waiting = await hub.run(hub.books.clients.waiting)
+    if waiting:
+        names = ", ".join(sorted(f"{client.wanted} ({client.id})" for client in waiting))
+        found["approval-waiting"] = f"waiting for `dske-client approve`: {names}"
+    return found

@@ -1,0 +1,162 @@
+"""The role of a hub: it listens on its interface, keeps its pool filled, and drops what has expired.
+
+* It starts without its interface, says so, and listens as soon as that is there; if the interface is made anew, it
+  listens anew.
+* The exchange goes by rules that may change while it runs; its books stay open.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
+
+from qfagent.errors import AgentError, HubUnavailable, StoreError
+from qfagent.http.limits import Limits
+from qfagent.http.message import Request, Response
+from qfagent.http.server import Server, source_address
+from qfagent.hub.api import Api
+from qfagent.hub.books import Books, open_books
+from qfagent.hub.provisioner import Premises, Provisioner
+from qfagent.hub.registry import Registry
+from qfagent.store.store import Store
+from qfagent.surroundings import Surroundings
+from qfagent.world import World
+
+SWEEP: Final = 60.0  # seconds between looks for expired shares
+SWEEP_AT_ONCE: Final = 2000  # shares deleted in one transaction
+LOOK: Final = 2.0  # seconds between looks at the interface
+LIMITS: Final = Limits(connections=4096, each=256)
+
+T = TypeVar("T")
+Listen = Callable[[], Awaitable["Listening"]]
+
+
+class Listening:
+    """Where the hub listens now, and what it would listen to if it began now: a change means that it must."""
+
+    def __init__(self, listener: trio.abc.Listener[trio.abc.Stream], address: str, place: Callable[[], object]) -> None:
+        self.listener, self.address, self._place = listener, address, place
+        self._began = place()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the place is still the same."""
+        return self._place() == self._began
+
+
+class Hub:
+    """One hub at work."""
+
+    def __init__(self, hub_id: str, around: Surroundings, premises: Premises) -> None:
+        self.id, self._around, self._premises = hub_id, around, premises
+        self.books = self._open_books()
+        self.provisioner = Provisioner(around, lambda: self.books, premises)
+        self.registry = Registry(around, lambda: self.books, lambda: self._premises.hub, stir=self.provisioner.stir)
+        self.api = Api(around, lambda: self.books, hub_id=hub_id, bound=self.provisioner.stir)
+        self.listening: Listening | None = None
+        self.not_listening: AgentError | None = None
+        self.shares = 0  # as of the last sweep
+
+    def reconfigure(self, premises: Premises) -> None:
+        """Goes by the present configuration; where it listens and what it is called stay."""
+        self.books, self._premises = self._open_books(), premises
+        self.provisioner.reconfigure(premises)
+
+    @property
+    def target(self) -> int:
+        """How many files the pool is to hold."""
+        return self._premises.settings.pool_size
+
+    @property
+    def most_handed_out(self) -> int:
+        """How many files may be with somebody who has not registered."""
+        return self._premises.settings.max_handed_out
+
+    async def run(self, operation: Callable[[], T]) -> T:
+        """Runs an operation on the books."""
+        return await self._around.committer.run(operation)
+
+    async def serve(self, listen: Listen, stopping: trio.Event) -> None:
+        """Listens and answers until it is to stop, then lets requests finish."""
+        while not stopping.is_set():
+            try:
+                listening = await listen()
+            except HubUnavailable as error:
+                self._say_not_listening(error)
+                with trio.move_on_after(LOOK):
+                    await stopping.wait()
+                continue
+            self._around.note("hub.listening", address=listening.address)
+            self.listening, self.not_listening = listening, None
+            await self._serve(listening, stopping)
+            self.listening = None
+
+    async def sweep(self) -> None:
+        """Drops what has expired, now and then."""
+        while True:
+            try:
+                await self._sweep_once()
+            except StoreError as error:
+                self._around.note("hub.sweep-failed", code=error.slug, reason=str(error))
+            await trio.sleep(SWEEP)
+
+    async def _serve(self, listening: Listening, stopping: trio.Event) -> None:
+        server = Server(self._respond, identify=source_address, peer_key=str, limits=LIMITS)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run, [listening.listener])
+            while listening.is_current and not stopping.is_set():
+                with trio.move_on_after(LOOK):
+                    await stopping.wait()
+            server.stop()
+
+    async def _respond(self, request: Request) -> Response:
+        return await self._around.guard(self.api.respond(request))
+
+    async def _sweep_once(self) -> None:
+        while True:
+            sweep = partial(self.books.shares.sweep, now=self._around.world.now(), limit=SWEEP_AT_ONCE)
+            gone = await self._around.committer.run(sweep)
+            if gone < SWEEP_AT_ONCE:
+                break
+        self.shares = await self._around.committer.run(self.books.shares.count)
+
+    def _say_not_listening(self, error: AgentError) -> None:
+        if self.not_listening is None or str(self.not_listening) != str(error):
+            self._around.note("hub.not-listening", code=error.slug, reason=str(error))
+        self.not_listening = error
+
+    def _open_books(self) -> Books:
+        settings = self._around.config().hub
+        ttl = int(settings.share_ttl)
+        return open_books(
+            self._around.store, self._around.world, hub_id=self.id, binding=settings.binding, share_ttl=ttl
+        )
+
+
+def find_hub_id(store: Store, world: World, configured: str) -> str:
+    """The hub's id: configured, or made once and kept. StoreError if it was another before."""
+    known = store.database.get("hub_id")
+    if known is not None and configured not in ("", known):
+        raise StoreError(
+            f"this state folder belongs to hub {known}, the configuration says {configured}",
+            remedy="change hub.id back; a hub can't be renamed",
+        )
+    hub_id: str = known or configured or world.random(16).hex()
+    store.database.set("hub_id", hub_id)
+    return hub_id
+
+
+@asynccontextmanager
+async def hub_at_work(hub: Hub, listen: Listen) -> AsyncIterator[Hub]:
+    """The hub works while the block lasts; then requests under way are answered first."""
+    stopping = trio.Event()
+    async with trio.open_nursery() as background:
+        await background.start(hub.provisioner.run)
+        background.start_soon(hub.sweep)
+        async with trio.open_nursery() as serving:
+            serving.start_soon(hub.serve, listen, stopping)
+            yield hub
+            stopping.set()
+        background.cancel_scope.cancel()
