@@ -85,7 +85,8 @@ class Connection:
         self._rest()
         try:
             while self._may_go_on():
-                with trio.CancelScope(deadline=self._idle_until) as self._scope:
+                until = inf if self._incoming else self._idle_until
+                with trio.CancelScope(deadline=until) as self._scope:
                     await self._serve_requests()
                     return b""
         except BadHttp as error:
@@ -142,7 +143,9 @@ class Connection:
 
     async def _next_head(self) -> Head | None:
         """The next head, its request's deadline set; None if the peer or the server ended the connection."""
-        if not self._incoming and not await self._receive_first():
+        if self._incoming:
+            await trio.lowlevel.checkpoint()  # who sends requests ahead takes turns with everybody else
+        elif not await self._receive_first():
             return None
         self._phase = _Phase.READING
         began = trio.current_time()

@@ -10,8 +10,9 @@ BODY_BYTES = 262_144
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, counts and seconds; `each` is for one peer, and 0 there means that only `connections` counts.
 
-    `head_seconds` and `request_seconds` both count from a request's first byte; the latter goes on to the
-    answer's last. `queue` connections of one peer may wait for a place, `queue_seconds` at most.
+    `head_seconds` and `request_seconds` both count from a request's first byte. The latter goes on to the last
+    byte of the answer, and may be a second late. `queue` connections of one peer may wait for a place,
+    `queue_seconds` at most.
     """
 
     head: int = HEAD_BYTES

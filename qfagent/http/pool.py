@@ -39,7 +39,7 @@ class ClientConnection:
         self._rests = trio.current_time()
         self._poll = _poll(stream)
 
-    async def exchange(  # a request has as many parts
+    async def exchange(
         self,
         method: str,
         target: str,
@@ -127,9 +127,8 @@ class Pool:
     async def _idle_or_new(self) -> ClientConnection:
         while self._idle:
             connection = self._idle.pop()
-            if await connection.is_fresh():
+            if await _keep_if_fresh(connection):
                 return connection
-            await connection.aclose()
         if self._closed:
             raise HubUnavailable("connections to this hub are being closed")
         return ClientConnection(await self._connect())
@@ -151,6 +150,17 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._pool.give(self._connection)
+
+
+async def _keep_if_fresh(connection: ClientConnection) -> bool:
+    """Whether it can be used; if not, or if the asking is cancelled, it is closed."""
+    fresh = False
+    try:
+        fresh = await connection.is_fresh()
+    finally:
+        if not fresh:
+            await connection.aclose()
+    return fresh
 
 
 def _poll(stream: trio.abc.Stream) -> "select.poll | None":

@@ -192,6 +192,17 @@ async def test_who_is_cancelled_while_connecting_keeps_no_place(hub, autojump_cl
     assert (await get(pool)).status == 200
 
 
+async def test_who_is_cancelled_while_a_connection_is_looked_at_closes_it(hub, autojump_clock):
+    pool = Pool(hub.connect, limit=1)
+    await get(pool)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await get(pool)
+    answer = await get(pool)
+
+    assert (await is_closed(hub.connections[0]), len(hub.connections), answer.status) == (True, 2, 200)
+
+
 async def test_a_closed_pool_closes_what_is_idle_now_and_what_is_in_use_later(hub):
     pool = Pool(hub.connect)
     async with pool.connection() as used:

@@ -119,6 +119,25 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending(nursery, listene
     assert heard.status == 413
 
 
+async def test_who_sends_many_requests_ahead_takes_turns_with_the_others(nursery, listener):
+    targets = []
+
+    async def handler(request):
+        targets.append(request.target)
+        return Response(204)
+
+    await nursery.start(Server(handler).run, [listener])
+    greedy, modest = [QuickSocket(await dial("127.0.0.1", port_of(listener))) for _ in range(2)]
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    await greedy.send_all(b"GET /greedy HTTP/1.1\r\nHost: hub\r\n\r\n" * 500)
+    await modest.send_all(b"GET /modest HTTP/1.1\r\nHost: hub\r\n\r\n")
+    await Peer(modest).hear()
+    await greedy.aclose()
+    await modest.aclose()
+
+    assert targets.index("/modest") <= 2
+
+
 async def test_a_reset_connection_ends_only_itself(nursery, listener):
     await nursery.start(Server(ok).run, [listener])
     for _ in range(3):

@@ -1,5 +1,6 @@
 """A well-behaved client gets what HTTP/1.1 promises."""
 
+import pytest
 import trio
 from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
 
@@ -376,3 +377,20 @@ async def test_a_request_at_the_very_moment_of_an_old_deadline_is_served(autojum
             statuses.append((await peer.ask(GET)).status)
 
     assert statuses == [200] * 6
+
+
+@pytest.mark.parametrize("seconds", [31, 75, 80])
+async def test_a_request_that_arrives_just_as_time_runs_out_is_served(seconds, mock_clock):
+    async def handler(request):
+        await trio.lowlevel.checkpoint()
+        return Response(200)
+
+    async with serving(handler) as served:
+        peer = served.connect()
+        await peer.ask(GET)
+        await wait_all_tasks_blocked()
+        await peer.say(GET)
+        mock_clock.jump(seconds)  # before the server has had its turn
+        heard = await peer.hear()
+
+    assert heard.status == 200

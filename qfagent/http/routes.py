@@ -1,0 +1,68 @@
+"""A route is one thing that may be asked of the agent: by whom, with what, and what it gives.
+
+* The whole interface is a table of routes; permission, parsing and documentation are read off it.
+* A handler takes a `Call` and returns a Struct, bytes or a ready Response; it raises AgentError and nothing else.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import msgspec
+
+from qfagent.dske import strict_json
+from qfagent.errors import BadRequest
+from qfagent.http.message import Request
+
+Verb = Literal["observe", "keys", "operate", "admin"]
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request to one route: its path's parameters, its query, and the user it comes from."""
+
+    request: Request
+    params: dict[str, str]
+    query: dict[str, str]
+    uid: int
+
+    def body(self, kind: type[S]) -> S:
+        """The body as JSON of this kind; BadRequest says what was expected, and where."""
+        try:
+            return msgspec.convert(strict_json.loads(self.request.body or b"{}"), kind)
+        except ValueError as error:
+            text = str(error)
+            raise BadRequest(f"body: {text[:1].lower()}{text[1:]}") from None
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """`path` has parameters in braces; `query` names what a query may hold; `most` is the body's limit in bytes."""
+
+    method: str
+    path: str
+    verb: Verb
+    handler: Handler
+    summary: str
+    query: tuple[str, ...] = ()
+    takes: type[msgspec.Struct] | None = None
+    gives: Any = None
+    most: int = 1 << 20
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The parameters, if this is the route's path."""
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(self.path))
+        match = re.fullmatch(pattern, path)
+        return {name: unquote(value) for name, value in match.groupdict().items()} if match else None
+
+
+def split_target(target: str) -> tuple[str, dict[str, str]]:
+    """Path and query of a request target; BadRequest if the query names something twice."""
+    parts = urlsplit(target)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    if any(len(values) > 1 for values in query.values()):
+        raise BadRequest("expected every name in the query once")
+    return parts.path, {name: values[0] for name, values in query.items()}
