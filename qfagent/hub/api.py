@@ -45,9 +45,7 @@ class Patience:
 class Api:
     """Answers what clients ask over HTTP. `bound` is called when a client has come to a name."""
 
-    def __init__(
-        self, around: Surroundings, books: Callable[[], Books], *, hub_id: str, bound: Callable[[], None]
-    ) -> None:
+    def __init__(self, around: Surroundings, books: Books, *, hub_id: str, bound: Callable[[], None]) -> None:
         self._committer, self._note, self._books, self._bound = around.committer, around.note, books, bound
         self._health = Response(200, wire.encode(wire.Health(hub_id, __version__)))
         self._patience = Patience()
@@ -64,7 +62,7 @@ class Api:
 
     async def _exchange(self, request: Request) -> Response:
         message = Message(request.method, request.target, request.body, request.values(_AUTH), request.values(_PROOF))
-        answer = await self._committer.run(partial(self._books().exchange.answer, message))
+        answer = await self._committer.run(partial(self._books.exchange.answer, message))
         for event in answer.events:
             self._note(event.name, **event.fields)
             if event.name.startswith("client."):
@@ -73,7 +71,7 @@ class Api:
 
     async def _block_state(self, request: Request, block: str) -> Response:
         known = ids.matches(ids.HEX_ID, block)
-        state = await self._committer.run(partial(self._books().block_state, block)) if known else None
+        state = await self._committer.run(partial(self._books.block_state, block)) if known else None
         if state is None:
             return self._response(request, refused(Refusal("unknown-block", "there is no such block here")))
         return Response(200, wire.encode(state))

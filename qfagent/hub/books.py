@@ -1,7 +1,5 @@
 """A hub's books: the durable things it works with, opened together over one store."""
 
-import msgspec
-
 from qfagent.dske.wire import BlockState
 from qfagent.events import Journal
 from qfagent.hub.deposits import Deposits
@@ -9,22 +7,27 @@ from qfagent.hub.exchange import Exchange
 from qfagent.hub.registration import Registration
 from qfagent.hub.rules import Binding, Rules
 from qfagent.store.clients import Clients
-from qfagent.store.ledger import Ledger
 from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from qfagent.world import World
 
 
-class Books(msgspec.Struct, frozen=True):
+class Books:
     """What a hub keeps, and what it does with it; used on the store's thread only."""
 
-    ledger: Ledger
-    clients: Clients
-    shares: Shares
-    journal: Journal
-    deposits: Deposits
-    registration: Registration
-    exchange: Exchange
+    def __init__(self, store: Store, world: World) -> None:
+        self.ledger, self.journal = store.ledger, Journal()
+        self.clients, self.shares = Clients(store.database, world.random), Shares(store.database)
+        self._now = world.now
+        store.add(self.clients)
+        store.add(self.shares)
+
+    def go_by(self, *, hub_id: str, binding: Binding, share_ttl: int) -> None:
+        """Works by these rules from now on; `share_ttl` in seconds."""
+        rules = Rules(hub_id, binding, share_ttl, self._now, self.journal.note)
+        self.deposits = Deposits(self.ledger, self.clients, self.shares, rules)
+        self.registration = Registration(self.ledger, self.clients, rules)
+        self.exchange = Exchange(self.ledger, self.registration, self.deposits, self.journal)
 
     def block_state(self, block: str) -> BlockState | None:
         """What anybody may know of a block; None if it is not known here."""
@@ -35,10 +38,7 @@ class Books(msgspec.Struct, frozen=True):
 
 
 def open_books(store: Store, world: World, *, hub_id: str, binding: Binding, share_ttl: int) -> Books:
-    """The books over an open store; `share_ttl` in seconds."""
-    journal, clients, shares = Journal(), Clients(store.database, world.random), Shares(store.database)
-    rules = Rules(hub_id, binding, share_ttl, world.now, journal.note)
-    deposits = Deposits(store.ledger, clients, shares, rules)
-    registration = Registration(store.ledger, clients, rules)
-    exchange = Exchange(store.ledger, registration, deposits, journal)
-    return Books(store.ledger, clients, shares, journal, deposits, registration, exchange)
+    """The books over an open store, opened once; `share_ttl` in seconds."""
+    books = Books(store, world)
+    books.go_by(hub_id=hub_id, binding=binding, share_ttl=share_ttl)
+    return books

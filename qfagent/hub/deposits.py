@@ -64,6 +64,7 @@ class Deposits:
         """Ends a block, and what was wrapped under it."""
         self._shares.delete_under(block)
         self._ledger.retire(block, state="retired", reason=reason)
+        self._clients.forget()
 
     def _keep(self, generator: str, deposit: wire.Deposit, pad: Pad) -> str:
         sealed = bytes(deposit.share)
@@ -101,7 +102,7 @@ class Deposits:
         if block is None:
             return _FULL, ""
         pad = self._ledger.facts(block).server_bytes
-        owed, in_all = (self._shares.owed(deposit.recoverer, *who, now=self._rules.now()) for who in ((generator,), ()))
+        owed, in_all = self._shares.quotas.owed(deposit.recoverer, generator, now=self._rules.now())
         if owed + size > pad // 8 or in_all + size > pad // 2:
             return "quota", ""
         return None, block

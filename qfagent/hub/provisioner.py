@@ -6,7 +6,6 @@
 * operations.md, interfaces.md: Handing out a file.
 """
 
-from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from typing import Final
@@ -42,7 +41,7 @@ class Premises(msgspec.Struct, frozen=True):
 class Provisioner:
     """The pool of one hub."""
 
-    def __init__(self, around: Surroundings, books: Callable[[], Books], premises: Premises) -> None:
+    def __init__(self, around: Surroundings, books: Books, premises: Premises) -> None:
         self._store, self._committer, self._world, self._note = (
             around.store,
             around.committer,
@@ -136,7 +135,7 @@ class Provisioner:
             await self._add_file()
 
     async def _add_file(self) -> None:
-        client = await self._committer.run(lambda: self._books().clients.add_for_pool(now=self._world.now()))
+        client = await self._committer.run(lambda: self._books.clients.add_for_pool(now=self._world.now()))
         premises = self._premises
         settings = premises.settings
         block = handout.make_block(
@@ -147,7 +146,7 @@ class Provisioner:
             random=self._world.random,
         )
         await self._world.in_thread(partial(self._store.pads.write, block))
-        await self._committer.run(lambda: handout.take_in(self._books(), block))
+        await self._committer.run(lambda: handout.take_in(self._books, block))
         await self._world.in_thread(partial(self._write_file, client.name, psrd.encode(block)))
         await self._committer.run(partial(self._hand_out, client.id, "ready"))
         self._note("pool.added", client=client.id, block=block.id)
@@ -160,7 +159,7 @@ class Provisioner:
         if _file(client) in names:
             await self._committer.run(partial(self._hand_out, client.id, "ready"))
         elif _temporary(client) in names or not await self._committer.run(
-            lambda: self._books().clients.blocks(client.id)
+            lambda: self._books.clients.blocks(client.id)
         ):
             await self._world.in_thread(partial(self._erase, _temporary(client)))
             await self._committer.run(partial(self._forget, client, "never handed out"))
@@ -178,25 +177,25 @@ class Provisioner:
     # --- on the store's thread
 
     def _clients(self, *handouts: str) -> list[Client]:
-        return self._books().clients.with_handout(*handouts)
+        return self._books.clients.with_handout(*handouts)
 
     def _hand_out(self, client: str, state: str) -> None:
-        self._books().clients.hand_out(client, state)
+        self._books.clients.hand_out(client, state)
 
     def _forget(self, client: Client, reason: str) -> None:
-        handout.forget(self._books(), client, reason=reason)
+        handout.forget(self._books, client, reason=reason)
 
     def _settle_used(self, client: Client) -> None:
         if client.peer is None:  # its block joined another client
-            self._books().clients.remove(client.id)
+            self._books.clients.remove(client.id)
         else:
-            self._books().clients.hand_out(client.id, "none")
+            self._books.clients.hand_out(client.id, "none")
 
     def _take_one(self) -> tuple[bytes, str]:
         ready = self._clients("ready")
         if not ready:
             raise NotFound("the pool is empty", remedy="wait until the provisioner has topped it up")
-        data = handout.file_of(self._books(), self._store.pads, ready[0], self._premises.hub)
+        data = handout.file_of(self._books, self._store.pads, ready[0], self._premises.hub)
         self._hand_out(ready[0].id, "out")
         return data, ready[0].name
 

@@ -35,7 +35,7 @@ class Registry:
     def __init__(
         self,
         around: Surroundings,
-        books: Callable[[], Books],
+        books: Books,
         hub: Callable[[], HubAddress],
         *,
         stir: Callable[[], None],
@@ -53,13 +53,13 @@ class Registry:
         """A client for a named peer. BadRequest, NothingChanged."""
         if not ids.matches(ids.PEER_NAME, name):
             raise BadRequest("name: expected a peer name (1-63 of a-z 0-9 . _ -, not beginning with pool-)")
-        client = await self._committer.run(lambda: self._books().clients.add(name, now=self._world.now()))
+        client = await self._committer.run(lambda: self._books.clients.add(name, now=self._world.now()))
         self._note("client.added", client=client.id, peer=name)
         return client
 
     async def listing(self) -> list[Listed]:
         """Every client, oldest first."""
-        return await self._committer.run(lambda: [self._listed(client) for client in self._books().clients.all()])
+        return await self._committer.run(lambda: [self._listed(client) for client in self._books.clients.all()])
 
     async def assign(self, client_id: str, *, user_bytes: int, server_bytes: int, first: bool) -> bytes:
         """A new PSRD file for a named client; the hub's own copy is durable. BadRequest, NotFound, WrongState."""
@@ -67,7 +67,7 @@ class Registry:
             if not MIN_PAD <= size <= MAX_PAD:
                 raise BadRequest(f"{name}: expected {MIN_PAD} to {MAX_PAD}")
         check = partial(handout.check_assignable, first=first)
-        client = await self._committer.run(lambda: check(self._books(), client_id))
+        client = await self._committer.run(lambda: check(self._books, client_id))
         sizes = {"user_bytes": user_bytes, "server_bytes": server_bytes}
         block = handout.make_block(client, self._hub(), **sizes, random=self._world.random)
         await self._world.in_thread(partial(self._store.pads.write, block))
@@ -83,7 +83,7 @@ class Registry:
 
     async def remove(self, client_id: str) -> None:
         """Forgets a client, erases its PSRD and shares. NotFound."""
-        await self._committer.run(lambda: self._remove(self._books().clients.get(client_id), "removed"))
+        await self._committer.run(lambda: self._remove(self._books.clients.get(client_id), "removed"))
         self._note("client.removed", client=client_id)
         self._stir()
 
@@ -97,7 +97,7 @@ class Registry:
 
     async def _take_in(self, block: Block) -> None:
         try:
-            await self._committer.run(lambda: handout.take_in(self._books(), block))
+            await self._committer.run(lambda: handout.take_in(self._books, block))
         except StoreError:
             if not self._store.failed:
                 await self._world.in_thread(partial(self._store.pads.discard, block.id))
@@ -106,7 +106,7 @@ class Registry:
     # --- on the store's thread
 
     def _listed(self, client: Client) -> Listed:
-        levels = self._books().clients.levels(client.id)
+        levels = self._books.clients.levels(client.id)
         return Listed(
             client.id,
             client.name,
@@ -120,7 +120,7 @@ class Registry:
         )
 
     def _approve(self, client_id: str) -> Client:
-        books = self._books()
+        books = self._books
         client = books.clients.get(client_id)
         if client.wanted is None:
             raise NothingChanged(f"client {client_id} does not wait for approval")
@@ -130,7 +130,7 @@ class Registry:
         return client
 
     def _remove(self, client: Client, reason: str) -> None:
-        books = self._books()
+        books = self._books
         if client.handout in ("none", "out"):
             handout.forget(books, client, reason=reason)
             return
@@ -138,7 +138,7 @@ class Registry:
         books.clients.unbind(client.id)  # its file is in the folder: the row follows when that has gone
 
     def _expire(self, before: float) -> list[str]:
-        old = [client for client in self._books().clients.with_handout("out") if client.created < before]
+        old = [client for client in self._books.clients.with_handout("out") if client.created < before]
         for client in old:
-            handout.forget(self._books(), client, reason="never registered")
+            handout.forget(self._books, client, reason="never registered")
         return [client.id for client in old]

@@ -8,7 +8,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -17,7 +17,7 @@ from qfagent.http.limits import Limits
 from qfagent.http.message import Request, Response
 from qfagent.http.server import Server, source_address
 from qfagent.hub.api import Api
-from qfagent.hub.books import Books, open_books
+from qfagent.hub.books import open_books
 from qfagent.hub.provisioner import Premises, Provisioner
 from qfagent.hub.registry import Registry
 from qfagent.store.store import Store
@@ -51,17 +51,18 @@ class Hub:
 
     def __init__(self, hub_id: str, around: Surroundings, premises: Premises) -> None:
         self.id, self._around, self._premises = hub_id, around, premises
-        self.books = self._open_books()
-        self.provisioner = Provisioner(around, lambda: self.books, premises)
-        self.registry = Registry(around, lambda: self.books, lambda: self._premises.hub, stir=self.provisioner.stir)
-        self.api = Api(around, lambda: self.books, hub_id=hub_id, bound=self.provisioner.stir)
+        self.books = open_books(around.store, around.world, **self._rules())
+        self.provisioner = Provisioner(around, self.books, premises)
+        self.registry = Registry(around, self.books, lambda: self._premises.hub, stir=self.provisioner.stir)
+        self.api = Api(around, self.books, hub_id=hub_id, bound=self.provisioner.stir)
         self.listening: Listening | None = None
         self.not_listening: AgentError | None = None
         self.shares = 0  # as of the last sweep
 
     def reconfigure(self, premises: Premises) -> None:
         """Goes by the present configuration; where it listens and what it is called stay."""
-        self.books, self._premises = self._open_books(), premises
+        self.books.go_by(**self._rules())
+        self._premises = premises
         self.provisioner.reconfigure(premises)
 
     @property
@@ -127,12 +128,9 @@ class Hub:
             self._around.note("hub.not-listening", code=error.slug, reason=str(error))
         self.not_listening = error
 
-    def _open_books(self) -> Books:
+    def _rules(self) -> dict[str, Any]:
         settings = self._around.config().hub
-        ttl = int(settings.share_ttl)
-        return open_books(
-            self._around.store, self._around.world, hub_id=self.id, binding=settings.binding, share_ttl=ttl
-        )
+        return {"hub_id": self.id, "binding": settings.binding, "share_ttl": int(settings.share_ttl)}
 
 
 def find_hub_id(store: Store, world: World, configured: str) -> str:

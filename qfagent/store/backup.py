@@ -67,7 +67,7 @@ def restore(database: Database, backup: Backup) -> None:
         database.execute("INSERT INTO clients (id, name, peer, created, handout) VALUES (?, ?, ?, ?, 'none')", *client)
     for block in backup.blocks:
         database.execute(
-            f"INSERT INTO blocks ({', '.join(_TOMBSTONE)}, spent, state, reason)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 'gone', 'restored')",
+            f"INSERT INTO blocks ({', '.join(_TOMBSTONE)}, spent, seen, state, reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 'gone', 'restored')",
             *block,
         )

@@ -15,6 +15,7 @@ from qfagent.errors import NotFound, NothingChanged
 from qfagent.store.database import Database
 
 _COLUMNS: Final = "id, name, peer, created, handout, wanted, latest, last_seen"
+_REMEMBERED: Final = 20_000  # clients, or blocks
 _SEEN_STEP: Final = 60  # seconds; `last_seen` is written no more often than this
 
 
@@ -41,10 +42,27 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class Clients:
-    """The clients of a hub, and whose block is whose."""
+    """The clients of a hub, and whose block is whose.
+
+    What every message asks for is kept in memory, and forgotten whenever something else than `latest` changes.
+    """
 
     def __init__(self, database: Database, random: Callable[[int], bytes]) -> None:
         self._database, self._random = database, random
+        self._clients: dict[str, Client] = {}
+        self._peers: dict[str, str] = {}  # peer -> client
+        self._blocks: dict[str, tuple[str, str]] = {}  # block -> state, owner
+        self._ready: dict[str, tuple[str, ...]] = {}  # client -> registered blocks, the newest first
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
+        if len(self._clients) > _REMEMBERED or len(self._blocks) > _REMEMBERED:
+            self.forget()
+
+    def forget(self) -> None:
+        """Drops what memory holds."""
+        for remembered in (self._clients, self._peers, self._blocks, self._ready):
+            remembered.clear()
 
     def add(self, name: str, *, now: int) -> Client:
         """A client for a named peer; NothingChanged if the name is taken."""
@@ -58,19 +76,27 @@ class Clients:
 
     def get(self, client: str) -> Client:
         """NotFound."""
-        row = self._database.row(f"SELECT {_COLUMNS} FROM clients WHERE id = ?", client)
-        if row is None:
-            raise NotFound(f"there is no client {client} here")
-        return Client(*row)
+        if client not in self._clients:
+            row = self._database.row(f"SELECT {_COLUMNS} FROM clients WHERE id = ?", client)
+            if row is None:
+                raise NotFound(f"there is no client {client} here")
+            self._clients[client] = Client(*row)
+        return self._clients[client]
 
     def of_peer(self, peer: str) -> Client | None:
         """The client that is bound to a peer."""
-        row = self._database.row(f"SELECT {_COLUMNS} FROM clients WHERE peer = ?", peer)
-        return Client(*row) if row else None
+        if peer not in self._peers:
+            client = self._database.value("SELECT id FROM clients WHERE peer = ?", peer)
+            if client is None:
+                return None
+            self._peers[peer] = client
+        return self.get(self._peers[peer])
 
     def owner(self, block: str) -> Client:
         """The client that a live block belongs to."""
-        return self.get(self._database.value("SELECT owner FROM blocks WHERE id = ?", block))
+        known = self._block(block)
+        assert known is not None, "the ledger knows the block"
+        return self.get(known[1])
 
     def all(self) -> list[Client]:
         """Every client, oldest first."""
@@ -97,6 +123,7 @@ class Clients:
 
     def bind(self, client: Client, peer: str) -> None:
         """The client is this peer from now on; if it came with a pool file, that is to be removed."""
+        self.forget()
         handout = "none" if client.handout == "none" else "used"
         sql = "UPDATE clients SET peer = ?, wanted = NULL, handout = ? WHERE id = ?"
         self._database.execute(sql, peer, handout, client.id)
@@ -106,15 +133,18 @@ class Clients:
 
         Its row stays while its file is in the folder, without a peer, so that the file is removed.
         """
+        self.forget()
         self._database.execute("UPDATE blocks SET owner = ? WHERE id = ?", to.id, block)
         self._database.execute("UPDATE clients SET handout = 'used', wanted = NULL WHERE id = ?", from_client.id)
 
     def want(self, client: Client, peer: str) -> None:
         """Notes the name that the client asks for, until an operator approves."""
+        self.forget()
         self._database.execute("UPDATE clients SET wanted = ? WHERE id = ?", peer, client.id)
 
     def hand_out(self, client: str, handout: str) -> None:
         """The pool file of the client has come this far."""
+        self.forget()
         self._database.execute("UPDATE clients SET handout = ? WHERE id = ?", handout, client)
 
     def heard(self, client: Client, block: str, *, now: int) -> None:
@@ -122,13 +152,17 @@ class Clients:
         if client.latest != block or client.last_seen is None or now - client.last_seen >= _SEEN_STEP:
             sql = "UPDATE clients SET latest = ?, last_seen = ? WHERE id = ?"
             self._database.execute(sql, block, now, client.id)
+            self._clients[client.id] = msgspec.structs.replace(client, latest=block, last_seen=now)
+            self._ready.pop(client.id, None)
 
     def unbind(self, client: str) -> None:
         """The client is nobody's any more, and its pool file is to be removed."""
+        self.forget()
         self._database.execute("UPDATE clients SET peer = NULL, wanted = NULL, handout = 'used' WHERE id = ?", client)
 
     def remove(self, client: str) -> None:
         """Forgets the client; its blocks must be retired."""
+        self.forget()
         self._database.execute("DELETE FROM clients WHERE id = ?", client)
 
     # --- blocks
@@ -140,29 +174,38 @@ class Clients:
 
     def levels(self, client: str) -> list[tuple[int, int]]:
         """What is left of each live block, in bytes: of the user pad above what came, of the server pad."""
-        came = "SELECT MAX(stop) FROM accepted WHERE block = id AND stop <= user_bytes - 64"
-        sql = (
-            f"SELECT user_bytes - 64 - COALESCE(({came}), 32), server_bytes - spent"
-            " FROM blocks WHERE owner = ? AND state IN ('new', 'ready')"
-        )
+        left = "user_bytes - 64 - seen, server_bytes - spent"
+        sql = f"SELECT {left} FROM blocks WHERE owner = ? AND state IN ('new', 'ready')"
         return [(user, server) for user, server in self._database.rows(sql, client)]
 
     def ever_had_block(self, client: str) -> bool:
         """Whether PSRD was ever made for the client."""
         return self._database.row("SELECT 1 FROM blocks WHERE owner = ?", client) is not None
 
-    def ready_blocks(self, client: Client) -> list[str]:
+    def ready_blocks(self, client: Client) -> tuple[str, ...]:
         """The client's registered blocks, the one of its latest request first, then the newest."""
-        sql = "SELECT id FROM blocks WHERE owner = ? AND state = 'ready' ORDER BY id = ? DESC, born DESC"
-        return [block for (block,) in self._database.rows(sql, client.id, client.latest or "")]
+        if client.id not in self._ready:
+            sql = "SELECT id FROM blocks WHERE owner = ? AND state = 'ready' ORDER BY id = ? DESC, born DESC"
+            rows = self._database.rows(sql, client.id, client.latest or "")
+            self._ready[client.id] = tuple(block for (block,) in rows)
+        return self._ready[client.id]
 
     def state_of(self, block: str) -> str | None:
         """`new`, `ready`, `retired` or `gone`; None if this hub never made the block."""
-        state: str | None = self._database.value("SELECT state FROM blocks WHERE id = ? AND own = 1", block)
-        return state
+        known = self._block(block)
+        return None if known is None else known[0]
+
+    def _block(self, block: str) -> tuple[str, str] | None:
+        if block not in self._blocks:
+            row = self._database.row("SELECT state, owner FROM blocks WHERE id = ? AND own = 1", block)
+            if row is None:
+                return None
+            self._blocks[block] = (row[0], row[1])
+        return self._blocks[block]
 
     def make_ready(self, block: str) -> None:
         """The block is registered."""
+        self.forget()
         self._database.execute("UPDATE blocks SET state = 'ready' WHERE id = ?", block)
 
     def _insert(self, name: str, *, peer: str | None, handout: str, now: int) -> Client:

@@ -1,13 +1,16 @@
-"""The committer owns the store's thread: whoever waits while a commit is under way shares the next one.
+"""The committer runs operations on the store, one round after the other, for all who wait.
 
+* A round runs its operations on trio's thread and waits for the disk in another; whoever comes meanwhile shares the
+  next round. Python code in two threads would cost more than it gains (ADR 4).
 * An operation that was handed over runs to its end, whatever happens to its caller.
-* Spent bytes are overwritten when the thread has a moment, and at least every `ERASE_WITHIN` seconds under load.
+* Spent bytes are overwritten a moment later, beside the rounds.
 * `Inline` does the same without a thread, for simulations: each operation is durable before its caller goes on.
 """
 
+import queue
 import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import outcome
@@ -17,8 +20,7 @@ from qfagent.errors import StoreError
 from qfagent.store.store import Store
 
 T = TypeVar("T")
-ERASE_WITHIN: Final = 0.25  # seconds
-_QUIET: Final = 0.02  # seconds without work, after which it is time to erase
+ERASE_AFTER: Final = 0.1  # seconds
 
 
 class Committer(Protocol):
@@ -30,92 +32,105 @@ class Committer(Protocol):
 
 
 class _Job:
-    __slots__ = ("operation", "result", "task")
+    __slots__ = ("operation", "task")
 
     def __init__(self, operation: Callable[[], Any], task: trio.lowlevel.Task) -> None:
         self.operation, self.task = operation, task
-        self.result: outcome.Outcome[Any]
 
 
-class _Waiting:
-    """The jobs that were handed over and not yet taken."""
+class _Thread:
+    """Does one thing after the other, away from trio; shielded from cancellation."""
 
     def __init__(self) -> None:
-        self._jobs: list[_Job] = []
-        self._changed = threading.Condition()
-        self.closed = False
+        self._work: queue.SimpleQueue[tuple[Callable[[], Any], trio.lowlevel.Task] | None] = queue.SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        threading.Thread(target=self._run, name="store", daemon=True).start()
 
-    def put(self, job: _Job) -> None:
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify()
+    async def run(self, work: Callable[[], None]) -> None:
+        self._work.put((work, trio.lowlevel.current_task()))
+        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
 
-    def take(self, timeout: float | None) -> list[_Job]:
-        """All that wait; none after `timeout` seconds, or at the end."""
-        with self._changed:
-            if not self._jobs and not self.closed:
-                self._changed.wait(timeout)
-            jobs, self._jobs = self._jobs, []
-            return jobs
+    def end(self) -> None:
+        self._work.put(None)
 
-    def close(self) -> None:
-        with self._changed:
-            self.closed = True
-            self._changed.notify()
+    def _run(self) -> None:
+        while (item := self._work.get()) is not None:
+            work, task = item
+            self._token.run_sync_soon(trio.lowlevel.reschedule, task, outcome.capture(work))
 
 
 class Threaded:
-    """The store on a thread of its own, from `serve` until that is cancelled."""
+    """The store with a thread that waits for the disk, from `serve` until that is cancelled."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._waiting = store, _Waiting()
+        self._store = store
+        self._jobs: list[_Job] = []
+        self._stirred = trio.Event()
+        self._closed = self._erasing = False
 
     async def run(self, operation: Callable[[], T]) -> T:
         """See `Committer`."""
-        if self._waiting.closed:
+        if self._closed:
             raise StoreError("the store is closed")
-        self._waiting.put(_Job(operation, trio.lowlevel.current_task()))
+        self._jobs.append(_Job(operation, trio.lowlevel.current_task()))
+        self._stirred.set()
         result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
         return result
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Runs the thread; when cancelled, finishes what was handed over."""
-        ended = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-        threading.Thread(target=self._work, args=(token, ended), name="store").start()
+        """Runs the rounds; when cancelled, finishes what was handed over."""
+        thread = _Thread()
         try:
-            task_status.started()
-            await trio.sleep_forever()
+            async with trio.open_nursery() as nursery:
+                task_status.started()
+                while True:
+                    await self._stirred.wait()
+                    await self._rounds(thread)
+                    self._erase_soon(nursery)
         finally:
-            self._waiting.close()
-            with trio.CancelScope(shield=True):
-                await ended.wait()
+            self._closed = True
+            await self._rounds(thread)
+            thread.end()
 
-    def _work(self, token: trio.lowlevel.TrioToken, ended: trio.Event) -> None:
-        erased_at = time.monotonic()
-        while (jobs := self._waiting.take(_QUIET if self._store.pads.has_doomed else None)) or not self._waiting.closed:
-            if jobs:
-                _commit(self._store, jobs)
-                token.run_sync_soon(_deliver, jobs)
-            if not jobs or time.monotonic() - erased_at > ERASE_WITHIN:
-                outcome.capture(self._store.erase)  # a failure has stopped the store, and shows at the next commit
-                erased_at = time.monotonic()
-        token.run_sync_soon(ended.set)
+    async def _rounds(self, thread: _Thread) -> None:
+        with trio.CancelScope(shield=True):
+            while self._jobs:
+                jobs, self._jobs = self._jobs, []
+                await self._round(thread, jobs)
+            self._stirred = trio.Event()
 
+    async def _round(self, thread: _Thread, jobs: list[_Job]) -> None:
+        group = await outcome.acapture(self._transact, thread, jobs)
+        if isinstance(group, outcome.Value):
+            results = group.value
+        elif len(jobs) == 1:
+            results = [group]
+        else:  # one by one, so that a failure hits who caused it
+            for job in jobs:
+                await self._round(thread, [job])
+            return
+        for job, result in zip(jobs, results, strict=True):
+            trio.lowlevel.reschedule(job.task, result)
 
-def _commit(store: Store, jobs: list[_Job]) -> None:
-    group = outcome.capture(store.commit, [job.operation for job in jobs])
-    if isinstance(group, outcome.Value):
-        results = group.value
-    else:  # one by one, so that a failure hits who caused it
-        results = [outcome.capture(store.run, job.operation) for job in jobs]
-    for job, result in zip(jobs, results, strict=True):
-        job.result = result
+    async def _transact(self, thread: _Thread, jobs: list[_Job]) -> list[outcome.Outcome[Any]]:
+        results = self._store.prepare([job.operation for job in jobs])
+        if self._store.is_changed:
+            await thread.run(self._store.conclude)
+        else:
+            self._store.conclude()
+        return results
 
+    def _erase_soon(self, nursery: trio.Nursery) -> None:
+        if self._store.pads.has_doomed and not self._erasing and not self._store.failed:
+            self._erasing = True
+            nursery.start_soon(self._erase)
 
-def _deliver(jobs: list[_Job]) -> None:
-    for job in jobs:
-        trio.lowlevel.reschedule(job.task, job.result)
+    async def _erase(self) -> None:
+        await trio.sleep(ERASE_AFTER)
+        self._erasing = False
+        if self._store.pads.has_doomed and not self._store.failed:
+            erasure = self._store.pads.take_doomed()
+            await trio.to_thread.run_sync(partial(outcome.capture, self._store.perform, erasure))
 
 
 class Inline:

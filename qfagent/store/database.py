@@ -24,6 +24,8 @@ CREATE TABLE blocks (
     hub TEXT NOT NULL, client TEXT NOT NULL, name TEXT NOT NULL,  -- as the file has them
     user_bytes INTEGER NOT NULL, server_bytes INTEGER NOT NULL,
     spent INTEGER NOT NULL,         -- own pad: every byte below is spent or reserved
+    accepted BLOB NOT NULL DEFAULT x'',  -- other pad: intervals of accepted bytes, [start, end) as two u32 each
+    seen INTEGER NOT NULL,          -- the end of the highest of them, but for those of proofs
     proofs INTEGER NOT NULL DEFAULT 0,  -- client: bytes spent of the last 64 of the user pad
     state TEXT NOT NULL,            -- new, ready, stopped, retired, gone
     reason TEXT NOT NULL DEFAULT '', evidence INTEGER NOT NULL DEFAULT 0,
@@ -35,7 +37,6 @@ CREATE TABLE blocks (
 CREATE INDEX blocks_by_hub ON blocks (hub, born);
 CREATE INDEX blocks_by_owner ON blocks (owner, born);
 CREATE INDEX blocks_touched ON blocks (id) WHERE touched;
-CREATE TABLE accepted (block TEXT, start INTEGER, stop INTEGER, PRIMARY KEY (block, start)) WITHOUT ROWID;
 
 CREATE TABLE hubs (id TEXT PRIMARY KEY, host TEXT NOT NULL, port INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE leftovers (path TEXT PRIMARY KEY, block TEXT NOT NULL) WITHOUT ROWID;
@@ -59,13 +60,14 @@ CREATE TABLE clients (
 ) WITHOUT ROWID;
 CREATE INDEX clients_by_handout ON clients (handout) WHERE handout != 'none';
 CREATE TABLE shares (
-    recoverer TEXT, secret_id TEXT, generator TEXT, seq INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY,        -- the order of arrival
+    recoverer TEXT NOT NULL, generator TEXT NOT NULL, secret_id TEXT NOT NULL,
     hubs TEXT NOT NULL, k INTEGER NOT NULL, m INTEGER NOT NULL, o BLOB NOT NULL, expires_at INTEGER NOT NULL,
     block TEXT NOT NULL, start INTEGER NOT NULL, share BLOB,  -- NULL: done, kept as a tombstone until it expires
-    fetched INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (recoverer, secret_id, generator)
-) WITHOUT ROWID;
-CREATE INDEX shares_waiting ON shares (recoverer, generator, seq) WHERE share IS NOT NULL;
+    fetched INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX shares_by_secret ON shares (secret_id, recoverer, generator);
+CREATE INDEX shares_waiting ON shares (recoverer, generator) WHERE share IS NOT NULL;
 CREATE INDEX shares_by_expiry ON shares (expires_at);
 CREATE INDEX shares_by_block ON shares (block);
 CREATE TABLE quotas (
@@ -85,10 +87,11 @@ def disk_faults(doing: str) -> Iterator[None]:
     except apsw.Error as error:
         raise StoreError(f"the database failed while {doing}: {error}") from error
     except OSError as error:
-        raise _from_errno(error, doing) from error
+        raise from_os_error(error, doing) from error
 
 
-def _from_errno(error: OSError, doing: str) -> StoreError:
+def from_os_error(error: OSError, doing: str) -> StoreError:
+    """What a failure of the disk means for the store."""
     full = error.errno in _NO_ROOM
     return (DiskFull if full else StoreError)(f"{(error.strerror or 'input/output error').lower()} while {doing}")
 

@@ -90,18 +90,14 @@ class Holdings:
 
     def history(self) -> list[Level]:
         """Every block that was ever ingested, oldest first."""
-        sql = (
-            "SELECT id, hub, state, reason, user_bytes, server_bytes, spent, 16 FROM blocks WHERE own = 0 ORDER BY born"
-        )
+        sql = "SELECT id, hub, state, reason, user_bytes, server_bytes, spent, seen FROM blocks WHERE own = 0 ORDER BY born"
         return [Level(*row) for row in self._database.rows(sql)]
 
     def levels(self) -> list[Level]:
         """How full the pads of every live block are, by hub, oldest first."""
-        came = "SELECT MAX(stop) FROM accepted WHERE block = id"
-        sql = (
-            f"SELECT id, hub, state, reason, user_bytes, server_bytes, spent, COALESCE(({came}), 16)"
-            " FROM blocks WHERE own = 0 AND state IN ('new', 'ready', 'stopped') ORDER BY hub, born"
-        )
+        columns = "id, hub, state, reason, user_bytes, server_bytes, spent, seen"
+        live = "own = 0 AND state IN ('new', 'ready', 'stopped')"
+        sql = f"SELECT {columns} FROM blocks WHERE {live} ORDER BY hub, born"
         return [Level(*row) for row in self._database.rows(sql)]
 
     def make_ready(self, block: str) -> None:

@@ -8,59 +8,23 @@
 """
 
 import hashlib
-from collections import OrderedDict
 from typing import Final
-
-import msgspec
 
 from qfagent.dske.pad import AUTH_BYTES, PROOF_BYTES, Direction, Pad
 from qfagent.dske.psrd import Block
 from qfagent.dske.shamir import MAX_KEYS, secret_size
-from qfagent.dske.spans import Span, Spans
+from qfagent.dske.spans import Span
 from qfagent.dske.wire import MAX_ENTRIES
 from qfagent.errors import OneTimeViolation, PsrdContradiction, PsrdExhausted, PsrdPreviouslyInserted, Refusal
 from qfagent.store.database import Database
 from qfagent.store.fence import Fence
+from qfagent.store.marks import Facts, Marks
 from qfagent.store.pads import Pads
 
 MAX_SPAN: Final = AUTH_BYTES + MAX_ENTRIES * secret_size(MAX_KEYS)  # bytes, of any message that can be valid
+READ_AHEAD: Final = 1024  # bytes
 _HELD_BLOCKS: Final = 4096  # whose marks are kept in memory
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What never changes of a block. `own` is the pad that this agent spends; sizes in bytes."""
-
-    id: str
-    own: Direction
-    hub: str
-    client: str
-    name: str
-    user_bytes: int
-    server_bytes: int
-
-    def size(self, direction: Direction) -> int:
-        """Bytes of one pad."""
-        return self.user_bytes if direction is Direction.USER else self.server_bytes
-
-    def limit(self, direction: Direction) -> int:
-        """Where ordinary spending of one pad ends: the user pad keeps bytes for proofs."""
-        return self.user_bytes - PROOF_BYTES if direction is Direction.USER else self.server_bytes
-
-    def at(self, direction: Direction, offset: int) -> int:
-        """Where a byte of a pad lies in the block's file."""
-        return offset if direction is Direction.USER else self.user_bytes + offset
-
-
-class Marks:
-    """How far a block is spent and accepted; lives in memory, mirrors the database."""
-
-    __slots__ = ("accepted", "ahead", "facts", "next", "r", "retired", "spent", "touched")
-
-    def __init__(self, facts: Facts, *, spent: int, retired: bool, accepted: Spans, r: tuple[bytes, bytes]) -> None:
-        self.facts, self.retired, self.accepted, self.touched = facts, retired, accepted, False
-        self.spent = self.next = spent
-        self.ahead = b""  # the bytes of [next, spent), reserved and not yet handed out
-        self.r = r
+_ENDED: Final = ("retired", "gone")
 
 
 class Ledger:
@@ -69,7 +33,9 @@ class Ledger:
     def __init__(self, database: Database, pads: Pads, fence: Fence, *, step: int) -> None:
         """`step`: how many bytes are reserved at once; 1 reserves what is asked for."""
         self._database, self._pads, self._fence, self._step = database, pads, fence, step
-        self._held: OrderedDict[str, Marks] = OrderedDict()
+        self._held: dict[str, Marks] = {}
+        self._changed: dict[str, Marks] = {}  # in the transaction that is under way
+        self.changes = 0  # counts every move of a mark
         self.consumed = 0  # bytes of own pads that were given out since start
 
     # --- blocks
@@ -90,29 +56,34 @@ class Ledger:
         born = self._database.value("SELECT COALESCE(MAX(born), 0) + 1 FROM blocks")
         self._database.execute(
             "INSERT INTO blocks"
-            " (id, born, own, hub, client, name, user_bytes, server_bytes, spent, state, owner, digest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?)",
+            " (id, born, own, hub, client, name, user_bytes, server_bytes, spent, seen, state, owner, digest)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'new', ?, ?)",
             *(block.id, born, int(own), block.hub.id, block.client_id, block.name),
-            *(len(block.user), len(block.server), own.first, owner, digest(block)),
+            *(len(block.user), len(block.server), own.first, Direction(1 - own).first, owner, digest(block)),
         )
 
     def retire(self, block: str, *, state: str, reason: str) -> None:
         """Ends a block for good: its bytes are erased, its row stays as a tombstone."""
+        self.flush()
         self._database.execute(
             "UPDATE blocks SET state = ?, reason = ?, touched = 0 WHERE id = ?", state, reason, block
         )
         self._pads.remove(block)
         self._held.pop(block, None)
 
-    def forget(self) -> None:
-        """Drops what memory holds, after a transaction that failed. What was reserved there is lost, not reused."""
-        self._held.clear()
+    def facts(self, block: str) -> Facts:
+        """The block's facts; Refusal `unknown-block`."""
+        return self._known(block, ended_too=True).facts
 
     # --- the own pad
 
     def next(self, block: str) -> int:
         """The offset that would be spent next."""
         return self._marks(block).next
+
+    def spent(self, block: str) -> int:
+        """The end of what was spent or reserved of the own pad."""
+        return self._marks(block).spent
 
     def room(self, block: str, *, limit: int | None = None) -> int:
         """Bytes of the own pad that can still be spent below `limit` (default: where ordinary spending ends)."""
@@ -126,24 +97,27 @@ class Ledger:
         marks = self._marks(block)
         if self.room(block) < length:
             raise PsrdExhausted(f"block {block} has no {length} bytes left to spend")
-        if marks.next + length > marks.spent:
-            self._reserve(marks, marks.next + length)
         span = Span(marks.next, length)
+        if len(marks.ahead) < length:
+            self._read_ahead(marks, length)
+        if span.end > marks.spent:
+            self._reserve(marks, span.end)
         material, marks.ahead = marks.ahead[:length], marks.ahead[length:]
         marks.next = span.end
+        self._moved(marks)
         self.consumed += length
         return _pad(marks, marks.facts.own, span, material)
 
     def take_proof(self, block: str) -> Pad:
         """32 of the last 64 bytes of the user pad, spent; PsrdExhausted when both are, StoreFenced."""
         self._fence.check()
-        marks, proofs = self._marks(block), self._database.value("SELECT proofs FROM blocks WHERE id = ?", block)
-        if proofs + AUTH_BYTES > PROOF_BYTES or marks.retired:
+        marks = self._marks(block)
+        if marks.proofs + AUTH_BYTES > PROOF_BYTES or marks.retired:
             raise PsrdExhausted(f"block {block} has no proof left")
-        self._touch(marks)
-        self._database.execute("UPDATE blocks SET proofs = ? WHERE id = ?", proofs + AUTH_BYTES, block)
-        span = Span(marks.facts.user_bytes - PROOF_BYTES + proofs, AUTH_BYTES)
+        span = Span(marks.facts.user_bytes - PROOF_BYTES + marks.proofs, AUTH_BYTES)
         material = self._pads.read(block, span.offset, span.length)
+        marks.proofs += AUTH_BYTES
+        self._moved(marks)
         self._pads.doom(block, span.offset, span.length)
         return _pad(marks, Direction.USER, span, material)
 
@@ -180,34 +154,37 @@ class Ledger:
         marks = self._marks(pad.block)
         if marks.accepted.overlaps(pad.span):
             raise OneTimeViolation("a span was claimed twice")
-        self._touch(marks)
-        swallowed, (start, stop) = marks.accepted.add(pad.span)
-        for gone in swallowed:
-            if gone != start:
-                self._database.execute("DELETE FROM accepted WHERE block = ? AND start = ?", pad.block, gone)
-        self._database.execute("INSERT OR REPLACE INTO accepted VALUES (?, ?, ?)", pad.block, start, stop)
+        marks.accepted.add(pad.span)
+        self._moved(marks)
         if not keep:
             self.erase(pad.block, pad.span)
 
     def erase(self, block: str, span: Span) -> None:
         """Dooms bytes of the other side's pad that nobody needs any more."""
         facts = self._marks(block).facts
-        other = Direction(1 - facts.own)
-        self._pads.doom(block, facts.at(other, span.offset), span.length)
+        self._pads.doom(block, facts.at(facts.other, span.offset), span.length)
 
     def seen(self, block: str) -> int:
         """The end of the highest byte accepted from the other side, below the bytes kept for proofs."""
-        marks = self._marks(block)
-        other = Direction(1 - marks.facts.own)
-        return marks.accepted.highest(below=marks.facts.limit(other), default=other.first)
+        return self._marks(block).seen
 
-    def spent(self, block: str) -> int:
-        """The end of what was spent or reserved of the own pad."""
-        return self._marks(block).spent
+    # --- the transaction
 
-    def facts(self, block: str) -> Facts:
-        """The block's facts; Refusal `unknown-block`."""
-        return self._known(block, retired_too=True).facts
+    def flush(self) -> None:
+        """Writes the marks that have moved; the transaction ends with it."""
+        for block, marks in self._changed.items():
+            self._database.execute(
+                "UPDATE blocks SET spent = ?, proofs = ?, accepted = ?, seen = ?, touched = 1 WHERE id = ?",
+                *(marks.spent, marks.proofs, marks.packed(), marks.seen, block),
+            )
+        self._changed.clear()
+        while len(self._held) > _HELD_BLOCKS:
+            del self._held[next(iter(self._held))]
+
+    def forget(self) -> None:
+        """Drops what memory holds, after a transaction that failed. What was reserved there is lost, not reused."""
+        self._held.clear()
+        self._changed.clear()
 
     # --- at start and stop
 
@@ -215,8 +192,7 @@ class Ledger:
         """Erases again what an unclean stop may have left: all that is spent or accepted, but for spans in `kept`."""
         for (block,) in self._database.rows("SELECT id FROM blocks WHERE touched"):
             self._erase_again(block, kept.get(block, []))
-        self._database.execute("UPDATE blocks SET touched = 0 WHERE touched")
-        self.forget()
+        self.settle()
 
     def settle(self) -> None:
         """Marks every block as erased, at a clean stop."""
@@ -226,65 +202,66 @@ class Ledger:
 
     def _reserve(self, marks: Marks, least: int) -> None:
         facts = marks.facts
-        end = min(max(least, marks.spent + self._step), max(least, facts.limit(facts.own)))
-        assert marks.spent < end <= facts.size(facts.own), "a mark only grows, inside its pad"
-        self._touch(marks)
-        self._database.execute("UPDATE blocks SET spent = ? WHERE id = ?", end, facts.id)
-        at = facts.at(facts.own, marks.spent)
-        marks.ahead += self._pads.read(facts.id, at, end - marks.spent)
-        self._pads.doom(facts.id, at, end - marks.spent)
+        end = min(max(least, marks.spent + self._step), facts.limit(facts.own))
+        assert marks.spent < least <= end <= facts.size(facts.own), "a mark only grows, inside its pad"
+        self._read_ahead(marks, end - marks.next)
+        self._pads.doom(facts.id, facts.at(facts.own, marks.spent), end - marks.spent)
         marks.spent = end
 
-    def _touch(self, marks: Marks) -> None:
-        if not marks.touched:
-            self._database.execute("UPDATE blocks SET touched = 1 WHERE id = ?", marks.facts.id)
-            marks.touched = True
+    def _read_ahead(self, marks: Marks, least: int) -> None:
+        """Brings the next bytes into memory before they are doomed, and a few more to save the next reading."""
+        facts, have = marks.facts, len(marks.ahead)
+        if have < least:
+            end = min(marks.next + max(least, READ_AHEAD), facts.limit(facts.own))
+            start = marks.next + have
+            marks.ahead += self._pads.read(facts.id, facts.at(facts.own, start), end - start)
+
+    def _moved(self, marks: Marks) -> None:
+        self._changed[marks.facts.id] = marks
+        self.changes += 1
 
     def _look(self, marks: Marks, span: Span) -> Pad:
-        other = Direction(1 - marks.facts.own)
-        length = min(span.length, MAX_SPAN)
-        material = self._pads.read(marks.facts.id, marks.facts.at(other, span.offset), length)
-        return _pad(marks, other, span, material)
+        facts, length = marks.facts, min(span.length, MAX_SPAN)
+        material = self._pads.read(facts.id, facts.at(facts.other, span.offset), length)
+        return _pad(marks, facts.other, span, material)
 
     def _check_span(self, marks: Marks, span: Span, least: int) -> None:
-        other = Direction(1 - marks.facts.own)
-        if span.length < least or span.offset < other.first or span.end > marks.facts.size(other):
-            size = marks.facts.size(other)
+        other, size = marks.facts.other, marks.facts.size(marks.facts.other)
+        if span.length < least or span.offset < other.first or span.end > size:
             raise Refusal("bad-span", f"expected at least {least} bytes between {other.first} and {size}")
 
-    def _known(self, block: str, *, retired_too: bool = False) -> Marks:
+    def _known(self, block: str, *, ended_too: bool = False) -> Marks:
         try:
             marks = self._marks(block)
         except KeyError:
             raise Refusal("unknown-block", f"there is no block {block} here") from None
-        if marks.retired and not retired_too:
+        if marks.retired and not ended_too:
             raise Refusal("retired", f"block {block} is retired")
         return marks
 
     def _marks(self, block: str) -> Marks:
-        if block not in self._held:
-            self._held[block] = self._load(block)
-            while len(self._held) > _HELD_BLOCKS:
-                self._held.popitem(last=False)
-        self._held.move_to_end(block)
-        return self._held[block]
+        marks = self._held.get(block)
+        if marks is None:
+            marks = self._held[block] = self._load(block)
+        return marks
 
     def _load(self, block: str) -> Marks:
         row = self._database.row(
-            "SELECT own, hub, client, name, user_bytes, server_bytes, spent, state FROM blocks WHERE id = ?", block
+            "SELECT own, hub, client, name, user_bytes, server_bytes, spent, proofs, accepted, state"
+            " FROM blocks WHERE id = ?",
+            block,
         )
         if row is None:
             raise KeyError(block)
-        own, hub, client, name, user_bytes, server_bytes, spent, state = row
-        facts = Facts(block, Direction(own), hub, client, name, user_bytes, server_bytes)
-        retired = state in ("retired", "gone")
-        accepted = Spans(self._database.rows("SELECT start, stop FROM accepted WHERE block = ?", block))
-        r = (b"", b"") if retired else (self._pads.read(block, 16, 16), self._pads.read(block, user_bytes, 16))
-        return Marks(facts, spent=spent, retired=retired, accepted=accepted, r=r)
+        own, hub, client, name, user_bytes, server_bytes, spent, proofs, accepted, state = row
+        facts = Facts(block, Direction(own), Direction(1 - own), hub, client, name, user_bytes, server_bytes)
+        ended = state in _ENDED
+        r = (b"", b"") if ended else (self._pads.read(block, 16, 16), self._pads.read(block, user_bytes, 16))
+        return Marks(facts, spent=spent, proofs=proofs, accepted=accepted, retired=ended, r=r)
 
     def _unspent_bytes_agree(self, block: Block, *, state: str) -> bool:
         """Compares with what is left of a live block; what was spent is nowhere, not even as a digest (ADR 2)."""
-        if state in ("retired", "gone"):
+        if state in _ENDED:
             return True
         marks = self._marks(block.id)
         facts, start = marks.facts, marks.spent
@@ -293,15 +270,11 @@ class Ledger:
 
     def _erase_again(self, block: str, kept: list[Span]) -> None:
         marks = self._marks(block)
-        facts = marks.facts
-        if not marks.retired:
-            first = facts.own.first
-            self._pads.doom(block, facts.at(facts.own, first), marks.spent - first)
-            proofs = self._database.value("SELECT proofs FROM blocks WHERE id = ?", block)
-            self._pads.doom(block, facts.user_bytes - PROOF_BYTES, proofs)
-            for start, stop in marks.accepted:
-                for span in _without(Span(start, stop - start), kept):
-                    self.erase(block, span)
+        for at, length in marks.spent_spans():
+            self._pads.doom(block, at, length)
+        for accepted in marks.accepted_spans():
+            for span in _without(accepted, kept):
+                self.erase(block, span)
 
 
 def digest(block: Block) -> bytes:

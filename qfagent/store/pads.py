@@ -5,12 +5,12 @@
 * Bytes that are read for use are never all zero: zeros are what erasing leaves.
 """
 
-from collections import OrderedDict, defaultdict
-from contextlib import closing
+from collections import defaultdict
+from contextlib import closing, suppress
 
 from qfagent.dske.psrd import Block
 from qfagent.errors import OneTimeViolation
-from qfagent.store.database import disk_faults
+from qfagent.store.database import disk_faults, from_os_error
 from qfagent.store.disk import Disk, File
 
 _OPEN_FILES = 128
@@ -24,7 +24,7 @@ class Pads:
 
     def __init__(self, disk: Disk, folder: str) -> None:
         self._disk, self._folder = disk, folder
-        self._open: OrderedDict[str, File] = OrderedDict()
+        self._open: dict[str, File] = {}
         self._dooms: dict[str, list[tuple[int, int]]] = defaultdict(list)  # of the transaction that is under way
         self._doomed: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._removals: set[str] = set()
@@ -59,8 +59,11 @@ class Pads:
 
     def read(self, block: str, offset: int, length: int) -> bytes:
         """Bytes of the block's file, for use; OneTimeViolation if they have been erased."""
-        with disk_faults("reading a pad"):
-            data = self._file(block).read_at(offset, length)
+        file = self._open.get(block) or self._opened(block)
+        try:
+            data = file.read_at(offset, length)
+        except OSError as error:
+            raise from_os_error(error, "reading a pad") from error
         if len(data) != length or data.count(0) == length:
             raise OneTimeViolation(f"the bytes at {offset} of block {block} are erased or missing")
         return data
@@ -80,6 +83,8 @@ class Pads:
             for block, spans in self._dooms.items():
                 self._doomed[block] += spans
             self._removed |= self._removals
+            for block in self._removals:
+                self._close(block)
         self._dooms.clear()
         self._removals.clear()
 
@@ -88,52 +93,35 @@ class Pads:
         """Whether bytes wait to be erased."""
         return bool(self._doomed or self._removed)
 
-    def erase(self) -> None:
-        """Overwrites in place, durably, what is marked."""
-        with disk_faults("erasing spent pad bytes"):
-            while self._doomed:
-                block, spans = next(iter(self._doomed.items()))
-                if block not in self._removed:
-                    self._overwrite(block, spans)
-                del self._doomed[block]
-            while self._removed:
-                self._destroy(next(iter(self._removed)))
+    def take_doomed(self) -> "Erasure":
+        """What is to be erased now; whoever takes it performs it, or the store stands still."""
+        spans = {block: spans for block, spans in self._doomed.items() if block not in self._removed}
+        erasure = Erasure(self._disk, self._folder, spans, frozenset(self._removed))
+        self._doomed.clear()
+        self._removed.clear()
+        return erasure
 
     def destroy_strangers(self, known: set[str]) -> list[str]:
         """Erases and removes files of blocks that nobody names: what a crash left of an unfinished ingestion."""
         with disk_faults("erasing unfinished pads"):
             strangers = [name for name in self._disk.list(self._folder) if name not in known and name != _TAG]
-            for name in strangers:
-                self._destroy(name)
+        Erasure(self._disk, self._folder, {}, frozenset(strangers)).perform()
         return strangers
 
     def close(self) -> None:
-        """Erases what is marked and lets go of the files."""
-        self.erase()
-        while self._open:
-            self._open.popitem()[1].close()
+        """Lets go of the files."""
+        for block in list(self._open):
+            self._close(block)
 
-    def _overwrite(self, block: str, spans: list[tuple[int, int]]) -> None:
-        file = self._file(block)
-        for offset, length in spans:
-            file.write_at(offset, bytes(length))
-        file.sync()
-        assert file.read_at(spans[0][0], 1) == b"\0", "the first byte of an erased span reads zero"
-
-    def _destroy(self, block: str) -> None:
-        if self._disk.exists(self._path(block)):
-            _wipe(self._file(block))
+    def _close(self, block: str) -> None:
+        if block in self._open:
             self._open.pop(block).close()
-            self._disk.unlink(self._path(block))
-            self._disk.sync_dir(self._folder)
-        self._removed.discard(block)
 
-    def _file(self, block: str) -> File:
-        if block not in self._open:
+    def _opened(self, block: str) -> File:
+        with disk_faults("opening a pad"):
             self._open[block] = self._disk.open(self._path(block))
             while len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(block)
+                self._close(next(iter(self._open)))
         return self._open[block]
 
     def _path(self, block: str) -> str:
@@ -145,6 +133,50 @@ class Pads:
             with closing(self._disk.create(path, len(_SIGNATURE))) as file:
                 file.write_at(0, _SIGNATURE)
                 file.sync()
+
+
+class Erasure:
+    """Bytes and files to be overwritten in place; needs nothing of what `Pads` remembers, so any thread may do it."""
+
+    def __init__(
+        self, disk: Disk, folder: str, spans: dict[str, list[tuple[int, int]]], removed: frozenset[str]
+    ) -> None:
+        self._disk, self._folder, self._spans, self._removed = disk, folder, spans, removed
+
+    def perform(self) -> None:
+        """Overwrites everything, durably. StoreError."""
+        with disk_faults("erasing spent pad bytes"):
+            for block, spans in self._spans.items():
+                with suppress(FileNotFoundError), closing(self._disk.open(f"{self._folder}/{block}")) as file:
+                    _overwrite(file, _merged(spans))
+            for block in self._removed:
+                self._destroy(f"{self._folder}/{block}")
+
+    def _destroy(self, path: str) -> None:
+        if self._disk.exists(path):
+            with closing(self._disk.open(path)) as file:
+                _wipe(file)
+            self._disk.unlink(path)
+            self._disk.sync_dir(self._folder)
+
+
+def _overwrite(file: File, spans: list[tuple[int, int]]) -> None:
+    for offset, length in spans:
+        file.write_at(offset, bytes(length))
+    file.sync()
+    assert file.read_at(spans[0][0], 1) == b"\0", "the first byte of an erased span reads zero"
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same bytes in as few runs as possible."""
+    runs: list[tuple[int, int]] = []
+    for offset, length in sorted(spans):
+        if runs and offset <= sum(runs[-1]):
+            start, before = runs[-1]
+            runs[-1] = (start, max(before, offset + length - start))
+        else:
+            runs.append((offset, length))
+    return runs
 
 
 def _wipe(file: File) -> None:

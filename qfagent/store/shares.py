@@ -2,8 +2,6 @@
 
 * One row a (recoverer, generator, secret id). Its share goes when the recoverer is done; the row stays until it
   expires, so that a late deposit is told from a new one.
-* The quota of a generator at a recoverer counts bytes deposited and not yet fetched; it halves every 6 hours, at the
-  same hours for all rows. protocol.md section 6, Deposit.
 """
 
 from typing import Any, Final
@@ -11,10 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from qfagent.store.database import Database
+from qfagent.store.quotas import Quotas
 
-QUOTA_PERIOD: Final = 6 * 3600  # seconds
-_ALL: Final = ""  # stands for every generator of a recoverer; no peer has this name
 _COLUMNS: Final = "recoverer, generator, secret_id, hubs, k, m, o, expires_at, block, start, share, fetched"
+
+_INSERT: Final = f"INSERT INTO shares ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -38,18 +37,21 @@ class Shares:
     """The shares that a hub keeps."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self.quotas = database, Quotas(database)
+
+    def flush(self) -> None:
+        """Writes what has changed; the transaction ends with it."""
+        self.quotas.flush()
+
+    def forget(self) -> None:
+        """Drops what memory holds, after a transaction that failed."""
+        self.quotas.forget()
 
     def put(self, share: Share, *, now: int) -> None:
         """Keeps a share, and charges it to its generator's quota."""
-        row = {**msgspec.structs.asdict(share), "hubs": ",".join(share.hubs)}
-        seq = self._database.value(
-            "SELECT COALESCE(MAX(seq), 0) + 1 FROM shares WHERE recoverer = ? AND generator = ? AND share IS NOT NULL",
-            *(share.recoverer, share.generator),
-        )
-        sql = f"INSERT INTO shares ({_COLUMNS}, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self._database.execute(sql, *row.values(), seq)
-        self._charge(share, len(share.share or b""), now=now)
+        recoverer, generator, secret_id, hubs, *rest = msgspec.structs.astuple(share)
+        self._database.execute(_INSERT, recoverer, generator, secret_id, ",".join(hubs), *rest)
+        self.quotas.charge(share.recoverer, share.generator, len(share.share or b""), now=now)
 
     def known(self, recoverer: str, generator: str, secret_id: str) -> bool:
         """Whether a deposit under these names was taken before, and has not expired."""
@@ -73,7 +75,7 @@ class Shares:
             which = "recoverer = ? AND secret_id = ? AND generator = ?"
             sql = f"UPDATE shares SET fetched = 1 WHERE {which}"
             self._database.execute(sql, share.recoverer, share.secret_id, share.generator)
-            self._charge(share, -len(share.share or b""), now=now)
+            self.quotas.charge(share.recoverer, share.generator, -len(share.share or b""), now=now)
 
     def finish(self, recoverer: str, generator: str, secret_id: str) -> None:
         """The recoverer is done: the share goes, its names stay until they expire."""
@@ -87,12 +89,11 @@ class Shares:
     def delete_of(self, peer: str) -> None:
         """Deletes what a peer deposited and what waits for it."""
         self._database.execute("DELETE FROM shares WHERE recoverer = ? OR generator = ?", peer, peer)
-        self._database.execute("DELETE FROM quotas WHERE recoverer = ? OR generator = ?", peer, peer)
+        self.quotas.delete_of(peer)
 
     def sweep(self, *, now: int, limit: int) -> int:
         """Deletes at most `limit` shares that have expired; returns how many."""
-        which = "SELECT recoverer, secret_id, generator FROM shares WHERE expires_at <= ? LIMIT ?"
-        sql = f"DELETE FROM shares WHERE (recoverer, secret_id, generator) IN ({which})"
+        sql = "DELETE FROM shares WHERE seq IN (SELECT seq FROM shares WHERE expires_at <= ? LIMIT ?)"
         before = self._database.changes
         self._database.execute(sql, now, limit)
         return self._database.changes - before
@@ -100,18 +101,6 @@ class Shares:
     def count(self) -> int:
         """How many shares wait."""
         return int(self._database.value("SELECT COUNT(*) FROM shares WHERE share IS NOT NULL"))
-
-    def owed(self, recoverer: str, generator: str = _ALL, *, now: int) -> int:
-        """Bytes that a generator, or all together, have deposited for a recoverer that were not yet fetched."""
-        sql = "SELECT bytes, since FROM quotas WHERE recoverer = ? AND generator = ?"
-        row = self._database.row(sql, recoverer, generator)
-        return 0 if row is None else int(row[0]) >> max(0, _period(now) - row[1])
-
-    def _charge(self, share: Share, size: int, *, now: int) -> None:
-        for generator in (share.generator, _ALL):
-            owed = max(0, self.owed(share.recoverer, generator, now=now) + size)
-            values = (share.recoverer, generator, owed, _period(now))
-            self._database.execute("INSERT OR REPLACE INTO quotas VALUES (?, ?, ?, ?)", *values)
 
     def _find(self, which: str, *values: Any) -> list[Share]:
         sql = f"SELECT {_COLUMNS} FROM shares WHERE {which}"
@@ -121,7 +110,3 @@ class Shares:
 def _share(row: tuple[Any, ...]) -> Share:
     names = dict(zip(Share.__struct_fields__, row, strict=True))
     return Share(**names | {"hubs": tuple(names["hubs"].split(",")), "fetched": bool(names["fetched"])})
-
-
-def _period(now: int) -> int:
-    return now // QUOTA_PERIOD

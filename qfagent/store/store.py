@@ -1,24 +1,25 @@
-"""The store is one agent's durable state: one folder, one lock, one thread, one commit for all who wait.
+"""The store is one agent's durable state: one folder, one lock, one transaction at a time, one commit for all who wait.
 
-* `commit` runs operations in one transaction. An operation that refuses has changed nothing; anything else that fails,
-  fails the whole transaction, and what it had in memory is forgotten.
+* `prepare` runs operations in one transaction, `conclude` makes it durable. An operation that refuses has changed
+  nothing; anything else that fails, fails the whole transaction, and what it had in memory is forgotten.
 * After a failed sync nothing is believed any more: the store stands still, and a fence is put up.
 * The folder belongs to one machine; on another the store opens fenced.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import outcome
 
 from qfagent.dske.spans import Span
-from qfagent.errors import AgentError, DiskFull, NothingChanged, OneTimeViolation, StoreError
+from qfagent.errors import AgentError, DiskFull, NothingChanged, OneTimeViolation, StoreError, StoreFenced
 from qfagent.store.database import Database, disk_faults
 from qfagent.store.disk import Disk
 from qfagent.store.fence import Fence, Reason
 from qfagent.store.ledger import Ledger
-from qfagent.store.pads import Pads
+from qfagent.store.pads import Erasure, Pads
 from qfagent.world import World
 
 CLIENT_STEP: Final = 1024  # bytes reserved ahead: a commit for some ten requests instead of one for each
@@ -27,6 +28,18 @@ HUB_STEP: Final = 1  # a hub commits with every request anyway, and serves many 
 _LIVE_BLOCKS: Final = "SELECT id FROM blocks WHERE state NOT IN ('retired', 'gone')"
 
 Operation = Callable[[], Any]
+
+
+class Part(Protocol):
+    """What holds things in memory during a transaction."""
+
+    def flush(self) -> None:
+        """Writes what has changed; the transaction ends with it."""
+        ...
+
+    def forget(self) -> None:
+        """Drops what memory holds, after a transaction that failed."""
+        ...
 
 
 class Store:
@@ -41,49 +54,81 @@ class Store:
         self.database = Database(disk, f"{folder}/store.db")
         self.pads = Pads(disk, f"{folder}/pads")
         self.ledger = Ledger(self.database, self.pads, self.fence, step=step)
+        self._parts: list[Part] = [self.ledger]
         self._failure: StoreError | None = None
+        self.is_changed = False  # whether the open transaction has changed anything
         self.on_commit: Callable[[float], None] = lambda _: None  # told how many seconds a commit took
         self._world = world
         self._check_machine(machine)
         self._clean_up()
 
     def commit(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
-        """Runs the operations in one durable transaction; an outcome for each.
+        """Runs the operations in one durable transaction; an outcome for each. Raises as `prepare` and `conclude`."""
+        outcomes = self.prepare(operations)
+        self.conclude()
+        return outcomes
+
+    def prepare(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
+        """Runs the operations in a transaction that is still open; nothing of them may leave before `conclude`.
 
         DiskFull: nothing was changed. StoreError: the disk failed, and the store stands still from now on.
         """
         if self._failure is not None:
             raise self._failure
-        committed = False
+        with self._transaction("working in the database"):
+            self.database.begin()
+            before = self._changes
+            outcomes = [self._attempt(operation) for operation in operations]
+            for part in self._parts:
+                part.flush()
+            self.is_changed = self._changes != before
+        return outcomes
+
+    def conclude(self) -> None:
+        """Makes the open transaction durable; may take its time, in any thread. Raises as `prepare`."""
+        with self._transaction("committing"):
+            started = time.perf_counter()
+            self.database.commit()
+            self.on_commit(time.perf_counter() - started)
+        self.pads.settle(committed=True)
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[None]:
+        """A step of a transaction: if it fails, nothing of the transaction has happened."""
+        done = False
         try:
-            with disk_faults("committing"):
-                self.database.begin()
-                outcomes = [self._attempt(operation) for operation in operations]
-                started = time.perf_counter()
-                self.database.commit()
-                self.on_commit(time.perf_counter() - started)
-            committed = True
+            with disk_faults(doing):
+                yield
+            done = True
         except DiskFull:
             raise
         except (StoreError, OneTimeViolation) as error:
-            self._stop(error)
+            self.stop(error)
             raise
         finally:
-            self._end(committed=committed)
-        return outcomes
+            if not done:
+                self._abandon()
+
+    def add(self, part: Part) -> None:
+        """Lets another part take its share in every transaction."""
+        self._parts.append(part)
 
     def run(self, operation: Callable[[], Any]) -> Any:
         """Runs one operation in a transaction of its own."""
         return self.commit([operation])[0].unwrap()
 
     def erase(self) -> None:
-        """Overwrites what committed transactions have doomed."""
+        """Overwrites what committed transactions have doomed. StoreError."""
         if self._failure is None and self.pads.has_doomed:
-            try:
-                self.pads.erase()
-            except StoreError as error:
-                self._stop(error)
-                raise
+            self.perform(self.pads.take_doomed())
+
+    def perform(self, erasure: Erasure) -> None:
+        """Performs an erasure, in any thread; if that fails, the store stands still. StoreError."""
+        try:
+            erasure.perform()
+        except StoreError as error:
+            self.stop(error)
+            raise
 
     @property
     def failed(self) -> bool:
@@ -102,23 +147,30 @@ class Store:
         self._lock.close()
 
     def _attempt(self, operation: Operation) -> outcome.Outcome[Any]:
-        before = self.database.changes
+        before = self._changes
         try:
             return outcome.Value(operation())
-        except StoreError:
-            raise
+        except StoreError as error:
+            if not isinstance(error, StoreFenced):
+                raise
+            return outcome.Error(error)
         except AgentError as error:
-            assert self.database.changes == before, "an operation that refuses has changed nothing"
+            assert self._changes == before, "an operation that refuses has changed nothing"
             return outcome.Error(error)
 
-    def _end(self, *, committed: bool) -> None:
-        self.pads.settle(committed=committed)
-        if not committed:
-            self.ledger.forget()
-            if self._failure is None:
-                self.database.rollback()
+    @property
+    def _changes(self) -> tuple[int, int]:
+        return self.database.changes, self.ledger.changes
 
-    def _stop(self, error: Exception) -> None:
+    def _abandon(self) -> None:
+        self.pads.settle(committed=False)
+        for part in self._parts:
+            part.forget()
+        if self._failure is None:
+            self.database.rollback()
+
+    def stop(self, error: Exception) -> None:
+        """Nothing is believed any more: the store stands still, and a fence is put up."""
         code = "reused-span" if isinstance(error, OneTimeViolation) else "failed-sync"
         remedy = "look at the disk and the log, start the agent again, then lift the fence"
         self._failure = error if isinstance(error, StoreError) else StoreError(str(error))
