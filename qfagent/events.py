@@ -7,7 +7,7 @@
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -97,15 +97,17 @@ class Listener:
             self._heard.append(told)
         self._news.set()
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        while True:
-            while self._heard:
-                yield self._heard.popleft()
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                yield {"event": "events.lost", "count": lost}
+    def __aiter__(self) -> "Listener":
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        while not self._heard and not self._lost:
             self._news = trio.Event()
             await self._news.wait()
+        if self._heard:
+            return self._heard.popleft()
+        lost, self._lost = self._lost, 0
+        return {"event": "events.lost", "count": lost}
 
 
 ALARMS: Final = frozenset(

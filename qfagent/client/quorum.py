@@ -28,9 +28,8 @@ class Answers(Generic[T]):
         if not self._hubs:
             self._send.close()
 
-    async def __aiter__(self) -> AsyncIterator[tuple[Hub, T]]:
-        async for answer in self._receive:
-            yield answer
+    def __aiter__(self) -> AsyncIterator[tuple[Hub, T]]:
+        return self._receive
 
     def too_few(self, needed: int, got: int) -> AgentError:
         """The error that says which hubs did not help, why, and what to do."""

@@ -81,6 +81,8 @@ class Recoverer:
             found = self._waiting(secret_id, index, peer)
             if not found:
                 await self._check_not_released(secret_id, index, peer)
+                if any(gathering.validated(which) for which in gathering.found):
+                    raise KeyGone("this key is being handed out to somebody else")
                 if not gathering.found:
                     self._budget.missed(now=trio.current_time())
                 raise self._why_not(gathering, f"secret {secret_id}")

@@ -50,7 +50,7 @@ class Deposits:
             for share in self._matching(name, wanted):
                 if share.block in openable and len(found) < wire.MAX_ENTRIES:
                     found[share.generator, share.secret_id] = share
-        return wire.Shares(tuple(self._shown(share) for share in found.values()))
+        return wire.Shares(tuple(self.show(share) for share in found.values()))
 
     def retire_if_rolled_back(self, block: str, seen: int) -> bool:
         """Retires a block of which the client has seen more than this hub has spent; its shares never leave."""
@@ -125,7 +125,8 @@ class Deposits:
             return [share for share in found if wanted.generator in (share.generator, msgspec.UNSET)]
         return self._shares.of_generator(recoverer, str(wanted.generator), now=now, limit=wire.MAX_ENTRIES)
 
-    def _shown(self, share: Share) -> wire.Wrapped:
+    def show(self, share: Share) -> wire.Wrapped:
+        """A share as its recoverer gets to see it; it counts as fetched."""
         self._shares.mark_fetched(share, now=self._rules.now())
         return wire.Wrapped(
             secret_id=share.secret_id,

@@ -51,7 +51,7 @@ class Exchange:
     """The authenticated conversation of one hub with all its clients."""
 
     def __init__(self, ledger: Ledger, registration: Registration, deposits: Deposits, journal: Journal) -> None:
-        self._ledger, self._registration, self._deposits, self._journal = ledger, registration, deposits, journal
+        self._ledger, self._registration, self.deposits, self._journal = ledger, registration, deposits, journal
         self._routes: dict[str, Callable[[Message, Pad, Auth], msgspec.Struct]] = {
             wire.REGISTER: self._register,
             wire.DEPOSIT: self._deposit,
@@ -81,7 +81,7 @@ class Exchange:
         return auth, pad
 
     def _check_rollback(self, auth: Auth) -> None:
-        if self._deposits.retire_if_rolled_back(auth.block, auth.seen):
+        if self.deposits.retire_if_rolled_back(auth.block, auth.seen):
             raise Refusal("retired", f"block {auth.block}: the client has seen more than this hub has spent")
 
     def _check_room(self, block: str) -> None:
@@ -120,12 +120,12 @@ class Exchange:
     def _deposit(self, message: Message, pad: Pad, auth: Auth) -> wire.Results:
         request = wire.decode(wire.Deposits, message.body)
         _check_length(auth, request.ciphertext)
-        return self._deposits.deposit(self._registration.speaker(auth.block), request, pad)
+        return self.deposits.deposit(self._registration.speaker(auth.block), request, pad)
 
     def _fetch(self, message: Message, _: Pad, auth: Auth) -> wire.Shares:
         request = wire.decode(wire.Fetch, message.body)
         _check_length(auth, 0)
-        return self._deposits.fetch(self._registration.speaker(auth.block), auth.block, request)
+        return self.deposits.fetch(self._registration.speaker(auth.block), auth.block, request)
 
     def _proof(self, message: Message, block: str) -> Pad | None:
         """The pad of a valid proof from another block that this message carries, not yet claimed."""
@@ -136,7 +136,7 @@ class Exchange:
         except (Invalid, Refusal):
             return None
         fits = auth.block != block and auth.length == AUTH_BYTES and auth.offset >= end - PROOF_BYTES
-        if not fits or not _holds(message, auth, pad) or self._deposits.retire_if_rolled_back(auth.block, auth.seen):
+        if not fits or not _holds(message, auth, pad) or self.deposits.retire_if_rolled_back(auth.block, auth.seen):
             return None
         return pad
 

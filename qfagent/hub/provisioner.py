@@ -6,7 +6,8 @@
 * operations.md, interfaces.md: Handing out a file.
 """
 
-from contextlib import closing, suppress
+from contextlib import closing
+from fnmatch import fnmatch
 from functools import partial
 from typing import Final
 
@@ -76,8 +77,10 @@ class Provisioner:
     async def take(self) -> bytes:
         """Takes one file out of the pool for good: handed out before its first byte is seen. NotFound."""
         async with self._one_at_a_time:
+            await self._notice_gone()
             data, name = await self._committer.run(self._take_one)
-            await self._world.in_thread(partial(self._erase_file, name))
+            while not await self._world.in_thread(partial(self._erase_file, name)):  # somebody was faster
+                data, name = await self._committer.run(self._take_one)
         self._note("pool.taken", client=name)
         self.stir()
         return data
@@ -93,12 +96,11 @@ class Provisioner:
         with disk_faults("preparing the pool"):
             disk.make_dir(folder, FOLDER_MODE)
         await self._make_anew_if_moved()
-        for client in await self._committer.run(lambda: self._clients("writing")):
-            await self._complete(client)
 
     async def _tend(self) -> None:
         try:
             async with self._one_at_a_time:
+                await self._complete_all()
                 await self._remove_used()
                 await self._notice_gone()
                 await self._top_up()
@@ -119,8 +121,10 @@ class Provisioner:
         gone = [
             client for client in await self._committer.run(lambda: self._clients("ready")) if _file(client) not in names
         ]
+        if gone:
+            await self._world.in_thread(self._sync)  # lest it is there again after power loss, and given to another
         for client in gone:
-            await self._committer.run(partial(self._hand_out, client.id, "out"))
+            await self._committer.run(partial(self._hand_out, client.id, "out", was="ready"))
             self._note("pool.handed-out", client=client.id)
 
     async def _top_up(self) -> None:
@@ -145,26 +149,46 @@ class Provisioner:
             server_bytes=settings.server_bytes,
             random=self._world.random,
         )
-        await self._world.in_thread(partial(self._store.pads.write, block))
-        await self._committer.run(lambda: handout.take_in(self._books, block))
-        await self._world.in_thread(partial(self._write_file, client.name, psrd.encode(block)))
-        await self._committer.run(partial(self._hand_out, client.id, "ready"))
+        try:
+            await self._world.in_thread(partial(self._store.pads.write, block))
+            await self._committer.run(lambda: handout.take_in(self._books, block))
+            await self._world.in_thread(partial(self._write_file, client.name, psrd.encode(block)))
+        except StoreError:
+            if not self._store.failed:
+                await self._undo(client, block.id)
+            raise
+        await self._committer.run(partial(self._hand_out, client.id, "ready", was="writing"))
         self._note("pool.added", client=client.id, block=block.id)
 
+    async def _undo(self, client: Client, block: str) -> None:
+        """Leaves nothing of a file that could not be written, as the next round would leave as much again."""
+        await self._world.in_thread(partial(self._erase_file, client.name))
+        await self._world.in_thread(partial(self._erase, _temporary(client.name)))
+        if not await self._committer.run(lambda: self._books.clients.blocks(client.id)):
+            await self._world.in_thread(partial(self._store.pads.discard, block))
+        await self._committer.run(partial(self._forget, client, "never handed out"))
+
     # --- after a crash, after a move
+
+    async def _complete_all(self) -> None:
+        for client in await self._committer.run(lambda: self._clients("writing")):
+            await self._complete(client)
+        for name in await self._world.in_thread(self._list):
+            if fnmatch(name, _temporary("pool-*")):
+                await self._world.in_thread(partial(self._erase, name))
 
     async def _complete(self, client: Client) -> None:
         """What an unfinished write left: whole and in place, or not made yet, or, as it can't be told, handed out."""
         names = await self._world.in_thread(self._list)
         if _file(client) in names:
-            await self._committer.run(partial(self._hand_out, client.id, "ready"))
-        elif _temporary(client) in names or not await self._committer.run(
+            await self._committer.run(partial(self._hand_out, client.id, "ready", was="writing"))
+        elif _temporary(client.name) in names or not await self._committer.run(
             lambda: self._books.clients.blocks(client.id)
         ):
-            await self._world.in_thread(partial(self._erase, _temporary(client)))
+            await self._world.in_thread(partial(self._erase, _temporary(client.name)))
             await self._committer.run(partial(self._forget, client, "never handed out"))
         else:
-            await self._committer.run(partial(self._hand_out, client.id, "out"))
+            await self._committer.run(partial(self._hand_out, client.id, "out", was="writing"))
 
     async def _make_anew_if_moved(self) -> None:
         here = f"{self._premises.hub.host} {self._premises.hub.port}"
@@ -179,8 +203,8 @@ class Provisioner:
     def _clients(self, *handouts: str) -> list[Client]:
         return self._books.clients.with_handout(*handouts)
 
-    def _hand_out(self, client: str, state: str) -> None:
-        self._books.clients.hand_out(client, state)
+    def _hand_out(self, client: str, state: str, *, was: str) -> None:
+        self._books.clients.hand_out(client, state, was=was)
 
     def _forget(self, client: Client, reason: str) -> None:
         handout.forget(self._books, client, reason=reason)
@@ -189,14 +213,14 @@ class Provisioner:
         if client.peer is None:  # its block joined another client
             self._books.clients.remove(client.id)
         else:
-            self._books.clients.hand_out(client.id, "none")
+            self._hand_out(client.id, "none", was="used")
 
     def _take_one(self) -> tuple[bytes, str]:
         ready = self._clients("ready")
         if not ready:
             raise NotFound("the pool is empty", remedy="wait until the provisioner has topped it up")
         data = handout.file_of(self._books, self._store.pads, ready[0], self._premises.hub)
-        self._hand_out(ready[0].id, "out")
+        self._hand_out(ready[0].id, "out", was="ready")
         return data, ready[0].name
 
     # --- in another thread
@@ -214,21 +238,32 @@ class Provisioner:
         return self._erase(f"{name}.json")
 
     def _erase(self, name: str) -> bool:
-        """Overwrites and removes a file of the folder, durably; whether it was there."""
-        disk, path = self._premises.disk, f"{self._premises.folder}/{name}"
-        with disk_faults("removing a pool file"), suppress(FileNotFoundError):
-            with closing(disk.open(path)) as file:
-                file.write_at(0, bytes(file.size()))
-                file.sync()
-            disk.unlink(path)
-            disk.sync_dir(self._premises.folder)
+        """Overwrites and removes a file of the folder, out of sight and durably; whether it was there."""
+        disk, folder = self._premises.disk, self._premises.folder
+        hidden = name if name.startswith(".") else f".{name}.tmp"
+        with disk_faults("removing a pool file"):
+            try:
+                if hidden != name:
+                    disk.rename(f"{folder}/{name}", f"{folder}/{hidden}")
+                    disk.sync_dir(folder)
+                with closing(disk.open(f"{folder}/{hidden}")) as file:
+                    file.write_at(0, bytes(file.size()))
+                    file.sync()
+                disk.unlink(f"{folder}/{hidden}")
+            except FileNotFoundError:
+                return False
+            finally:
+                disk.sync_dir(folder)  # if somebody else has removed it, that may not be durable yet
             return True
-        return False
+
+    def _sync(self) -> None:
+        with disk_faults("syncing the pool"):
+            self._premises.disk.sync_dir(self._premises.folder)
 
 
 def _file(client: Client) -> str:
     return f"{client.name}.json"
 
 
-def _temporary(client: Client) -> str:
-    return f".{client.name}.json.tmp"
+def _temporary(name: str) -> str:
+    return f".{name}.json.tmp"

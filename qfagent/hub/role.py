@@ -104,7 +104,7 @@ class Hub:
             await trio.sleep(SWEEP)
 
     async def _serve(self, listening: Listening, stopping: trio.Event) -> None:
-        server = Server(self._respond, identify=source_address, peer_key=str, limits=LIMITS)
+        server = Server(self.respond, identify=source_address, peer_key=str, limits=LIMITS)
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run, [listening.listener])
             while listening.is_current and not stopping.is_set():
@@ -112,7 +112,8 @@ class Hub:
                     await stopping.wait()
             server.stop()
 
-    async def _respond(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
+        """The response to a client's request, whatever happens."""
         return await self._around.guard(self.api.respond(request))
 
     async def _sweep_once(self) -> None:

@@ -81,9 +81,9 @@ def test_hubs_answer_the_worked_exchange_byte_for_byte(case, hubs_of):
 @pytest.mark.parametrize("case", ALL, ids=vectors.names(ALL))
 def test_shares_of_the_worked_exchange_open_and_combine(case, hubs_of):
     secret = bytes.fromhex(case["secret"]["S"])
-    opened = [(x, bytes.fromhex(step["opened"])) for x, step in enumerate([s for s in case["steps"] if "opened" in s], 1)]
+    opened = [
+        (x, bytes.fromhex(step["opened"])) for x, step in enumerate([s for s in case["steps"] if "opened" in s], 1)
+    ]
 
     assert secret == shamir.combine(opened, k=2)
     assert validation.holds(secret, bytes.fromhex(case["o"]))
-
-

@@ -1,0 +1,99 @@
+"""`dske ingest-psrd`: one file, ingested once, and then erased since it holds the pad.
+
+* What could not be erased afterwards is not ingested, unless it is to be kept.
+* A duplicate is erased as well; a file that was refused stays as it is.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any, BinaryIO, Final
+
+from qfagent.cli.files import sync_folder
+from qfagent.cli.sockets import agent_of
+from qfagent.cli.text import facts, show, size
+from qfagent.errors import AgentError, BadRequest, NotPermitted, PsrdPreviouslyInserted
+
+_PIECE: Final = 1 << 20  # bytes
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Ingests the file, erases it, prints the receipt."""
+    agent = agent_of(arguments)
+    with _opened(arguments.file, keep=arguments.keep) as source:
+        try:
+            receipt = agent.ingest(source.file)
+        except PsrdPreviouslyInserted:
+            source.erase()
+            raise
+        try:
+            source.erase()
+        finally:
+            show(arguments, receipt, _lines)
+
+
+class _Source:
+    """What is ingested; `path` is None if nothing of it is to be erased."""
+
+    def __init__(self, file: BinaryIO, path: Path | None) -> None:
+        self.file, self._path = file, path
+
+    def erase(self) -> None:
+        """Overwrites the file with zeros and removes it, durably; AgentError if that fails."""
+        if self._path is None:
+            return
+        try:
+            _overwrite(self.file)
+            if self._path.samefile(self.file.fileno()):
+                self._path.unlink()
+                sync_folder(self._path.parent)
+        except OSError as error:
+            what = f"the block is ingested, but {self._path} can't be erased: {(error.strerror or '').lower()}"
+            raise AgentError(what, remedy="overwrite and remove it, for it holds the pad") from error
+
+
+@contextmanager
+def _opened(name: str, *, keep: bool) -> Iterator[_Source]:
+    if name == "-":
+        yield _Source(_standard_input(), None)
+        return
+    mode = Path(name).stat().st_mode
+    if S_ISDIR(mode):
+        raise BadRequest(f"{name}: expected a file, found a folder")
+    if keep or not S_ISREG(mode):  # a pipe leaves nothing behind
+        with Path(name).open("rb") as file:
+            yield _Source(file, None)
+        return
+    path = Path(name).resolve()
+    _check_erasable(path)
+    with path.open("r+b") as file:
+        yield _Source(file, path)
+
+
+def _check_erasable(path: Path) -> None:
+    if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise NotPermitted(f"{path} could not be erased afterwards", remedy="make it writable, or say --keep")
+
+
+def _overwrite(file: BinaryIO) -> None:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    for offset in range(0, length, _PIECE):
+        file.write(bytes(min(_PIECE, length - offset)))
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise BadRequest("standard input is closed")
+    return sys.stdin.buffer
+
+
+def _lines(receipt: dict[str, Any]) -> list[str]:
+    sizes = ("user pad", size(receipt["user_bytes"])), ("server pad", size(receipt["server_bytes"]))
+    return facts([("block", receipt["block"]), ("hub", receipt["hub_id"]), *sizes])
