@@ -86,13 +86,13 @@ class HubUnavailable(AgentError):
 
 
 class Unproven(HubUnavailable):
-    """The hub's answer is not authenticated: `hint` is what it claims, and no more than that."""
+    """The hub's answer is not authenticated: `kind` says why, `hint` is what it claims, and no more than that."""
 
     slug = "hub-unproven"
 
-    def __init__(self, hint: str, detail: str) -> None:
-        super().__init__(detail)
-        self.hint = hint
+    def __init__(self, kind: str, detail: str, *, hint: str = "") -> None:
+        super().__init__(f"the answer proves nothing: {detail}")
+        self.kind, self.hint = kind, hint
 
 
 class InterfaceDown(HubUnavailable):

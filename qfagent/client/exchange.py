@@ -145,15 +145,17 @@ class Exchange:
         try:
             auth = envelope.parse_auth(received.auth)
             pad = self._ledger.look(sent.block, auth.span)
-        except (Invalid, Refusal) as error:
-            raise Unproven(_hint(received), f"the answer proves nothing: {error}") from None
+        except Invalid as error:
+            raise Unproven(error.kind, str(error), hint=_hint(received)) from None
+        except Refusal as error:
+            raise Unproven(error.slug, str(error)) from None
         if (auth.block, auth.seen) != (sent.block, 0):
-            raise Unproven("", "the answer proves nothing: it names another block")
+            raise Unproven("bad-header", "expected the request's block, and seen=0")
         context = envelope.answer_context(sent.auth.tag, received.status)
         if not pad.authenticator().verify(auth.tag, seen=0, context=context, body=received.body):
-            raise Unproven("", "the answer proves nothing: its tag is wrong")
+            raise Unproven("bad-tag", "its tag is wrong")
         if auth.length != AUTH_BYTES:
-            raise Unproven("", f"the answer proves nothing: expected a span of {AUTH_BYTES} bytes")
+            raise Unproven("bad-length", f"expected a span of {AUTH_BYTES} bytes")
         self._ledger.claim(pad)
 
     def _open_all(self, shares: Iterable[wire.Wrapped]) -> Iterator[Brought]:

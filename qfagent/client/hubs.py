@@ -127,13 +127,16 @@ class Hub:
         self.stir()
 
     async def deposit_backlog(self) -> None:
-        """Sends what was kept, a batch at a time; what fails is kept again. HubUnavailable."""
+        """Sends what was kept, one first, then a batch at a time; what fails is kept again. Raises as asking does."""
         while self._backlog:
-            batch = [self._backlog.popleft() for _ in range(min(wire.MAX_ENTRIES, len(self._backlog)))]
+            most = wire.MAX_ENTRIES if self.standing.up else 1  # what fails again should cost little
+            batch = [self._backlog.popleft() for _ in range(min(most, len(self._backlog)))]
             batch = [(draft, until) for draft, until in batch if until > trio.current_time()]
+            if not batch:
+                continue
             try:
                 await self._deposit([draft for draft, _ in batch])
-            except HubUnavailable:
+            except (HubUnavailable, BadHttp, HubStopped, PsrdExhausted):
                 self._backlog.extendleft(reversed(batch))
                 raise
 

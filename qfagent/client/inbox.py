@@ -129,9 +129,7 @@ class Inbox:
                 raise
             except PsrdPreviouslyInserted as error:
                 self._desk.note("psrd.duplicate", file=name, reason=str(error))
-                await self._desk.committer.run(
-                    partial(self._ingestion.leftovers.add, path, psrd.decode(data).id)
-                )
+                await self._desk.committer.run(partial(self._ingestion.leftovers.add, path, psrd.decode(data).id))
             await self._erase(dropped)
 
     async def _erase(self, dropped: Dropped) -> None:

@@ -74,6 +74,11 @@ class Standing:
         return news
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing may be sent now, for a reason that is the hub's."""
+        return self.down is not None or self.stop is not None
+
+    @property
     def reachable(self) -> bool:
         """Whether it was heard of, and not lost since."""
         return self.heard_at is not None and self.down is None

@@ -22,7 +22,6 @@ from qfagent.errors import (
     Nonsense,
     PsrdExhausted,
     Refusal,
-    StoreError,
 )
 from qfagent.store.holdings import Holding
 
@@ -63,10 +62,8 @@ class Tending:
             await self._probe_if_silent()
             await self._register_all()
             await self._send_what_waits()
-        except (HubUnavailable, BadHttp, HubStopped):
-            return 0.0  # the hub's standing says now what is to be done
-        except (StoreError, Nonsense):
-            return IDLE
+        except AgentError:
+            return 0.0 if standing.is_closed else IDLE
         soonest = min(self._due.values(), default=trio.current_time() + IDLE)
         return max(0.0, min(IDLE, soonest - trio.current_time()))
 
@@ -121,7 +118,9 @@ class Tending:
 
     async def _register_all(self) -> None:
         now = trio.current_time()
-        for holding in await self._desk.committer.run(lambda: self._desk.holdings.at(self._hub.id, "new")):
+        new = await self._desk.committer.run(lambda: self._desk.holdings.at(self._hub.id, "new"))
+        self._due = {holding.id: self._due[holding.id] for holding in new if holding.id in self._due}
+        for holding in new:
             if self._due.get(holding.id, now) <= now:
                 await self._register(holding)
 

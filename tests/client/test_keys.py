@@ -114,7 +114,7 @@ async def test_two_callers_at_once_never_get_the_same_key(connected):
         for uid in range(8):
             nursery.start_soon(call, uid)
 
-    assert [1, 7] == [len([g for g in got if g]), got.count(None)]
+    assert [len([g for g in got if g]), got.count(None)] == [1, 7]
 
 
 async def test_many_at_once_all_succeed(connected):
@@ -129,7 +129,7 @@ async def test_many_at_once_all_succeed(connected):
         for _ in range(40):
             nursery.start_soon(both)
 
-    assert [True] * 40 == same
+    assert same == [True] * 40
 
 
 async def test_a_released_key_stays_released_across_power_loss(connected):
@@ -262,7 +262,7 @@ async def test_it_costs_96_bytes_of_each_pad_and_hub(connected):
     after = [ledger.consumed for ledger in (alice.desk.ledger, bob.desk.ledger, *hubs)]
 
     # generator 96 user bytes, recoverer 32, each at 3 hubs; a hub 32 to the generator and 96 to the recoverer
-    assert [96 * 30, 32 * 30, 1280, 1280, 1280] == [b - a for a, b in zip(before, after, strict=True)]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [96 * 30, 32 * 30, 1280, 1280, 1280]
 
 
 async def test_a_client_works_as_soon_as_k_hubs_have_registered_it(connected):

@@ -1,0 +1,174 @@
+"""Machines that were restored, reverted or cloned, and disks that lied: found out, stopped, and not reused."""
+
+import copy
+
+import pytest
+import trio
+
+from qfagent.errors import HubStopped, NothingChanged, TooFewHubs
+from qfagent.testing.disk import MemoryDisk
+
+
+def snapshot(machine):
+    """What a backup of the whole disk would hold."""
+    return {path: bytes(data) for path, data in machine.disk.files().items() if not path.endswith("/lock")}
+
+
+async def restore(machine, files):
+    """Turns the machine's disk back to a snapshot, and starts it again."""
+    await machine.crash()
+    before, machine.disk = machine.disk, MemoryDisk(99)
+    before.close()
+    for path, data in files.items():
+        machine.disk.make_dir(path.rpartition("/")[0], 0o700)
+        file = machine.disk.create(path, len(data))
+        file.write_at(0, data)
+        file.sync()
+        machine.disk.sync_dir(path.rpartition("/")[0])
+    await machine.boot()
+
+
+async def keys(network, count):
+    for _ in range(count):
+        [(key_id, _)] = await network.clients["alice"].client.generator.establish("bob")
+        await network.clients["bob"].client.recoverer.recover(key_id, peer="alice", uid=0)
+
+
+async def rolled_back_client(connected, **how):
+    network = await connected(**how)
+    await keys(network, 2)
+    files = snapshot(network.clients["alice"])
+    await keys(network, 20)
+    await restore(network.clients["alice"], files)
+    return network
+
+
+async def test_a_restored_client_spends_nothing(connected):
+    network = await rolled_back_client(connected)
+
+    with pytest.raises((TooFewHubs, HubStopped), match=r"seen more|rolled back"):
+        await network.clients["alice"].client.generator.establish("bob")
+    assert 0 == network.clients["alice"].client.desk.ledger.consumed
+
+
+async def test_a_restored_client_raises_an_alarm_at_every_hub(connected):
+    network = await rolled_back_client(connected)
+    with pytest.raises((TooFewHubs, HubStopped)):
+        await network.clients["alice"].client.generator.establish("bob")
+
+    assert "rolled-back" in [event["code"] for event in network.clients["alice"].happened("hub.stopped")]
+
+
+async def test_a_stop_is_durable_when_hubs_have_kept_saying_so_for_ten_minutes(connected):
+    network = await rolled_back_client(connected)
+    alice = network.clients["alice"]
+    with pytest.raises((TooFewHubs, HubStopped)):
+        await alice.client.generator.establish("bob")
+    await trio.sleep(1800)
+    await alice.crash()
+    await alice.boot()
+
+    assert "stopped" in {level.state for level in alice.client.desk.holdings.levels()}
+    with pytest.raises((TooFewHubs, HubStopped)):
+        await alice.client.generator.establish("bob")
+
+
+async def test_a_hub_that_lies_about_how_far_it_has_seen_stops_itself_only_and_not_for_good(connected):
+    network = await connected()
+    hub, alice = network.hubs["h1"], network.clients["alice"]
+    await alice.crash()
+    await alice.boot()
+    straight = hub.bend
+
+    async def lie(data):
+        if b"user_seen" not in data:
+            return data
+        body = b'{"user_seen":99999,"registered":true,"retired":false}'
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    hub.bend = lie
+    await keys(network, 3)
+    await trio.sleep(30)
+    stopped = len(alice.happened("hub.stopped"))
+    hub.bend = straight
+    await trio.sleep(400)
+
+    assert (1, 1) == (stopped, len(alice.happened("hub.resumed")))
+    await keys(network, 1)
+
+
+async def test_the_operator_lifts_a_stop_and_nothing_is_spent_twice(connected):
+    network = await rolled_back_client(connected)
+    alice = network.clients["alice"]
+    with pytest.raises((TooFewHubs, HubStopped)):
+        await alice.client.generator.establish("bob")
+    await trio.sleep(2000)
+    stopped = [level for level in alice.client.desk.holdings.levels() if level.state == "stopped"]
+    evidence = {level.id: alice.client.desk.holdings.get(level.id).evidence for level in stopped}
+    for level in stopped:
+        await alice.client.resume(level.id)
+
+    assert all(alice.client.desk.ledger.next(block) >= seen for block, seen in evidence.items())
+    assert evidence
+
+
+async def test_what_is_not_stopped_can_not_be_resumed(connected):
+    network = await connected(hubs=2)
+    alice = network.clients["alice"].client
+
+    with pytest.raises(NothingChanged):
+        await alice.resume(alice.desk.holdings.levels()[0].id)
+
+
+async def test_a_restored_hub_retires_the_blocks_that_clients_have_seen_further(connected):
+    network = await connected()
+    files = snapshot(network.hubs["h1"])
+    await keys(network, 5)
+    await restore(network.hubs["h1"], files)
+    await keys(network, 3)
+
+    retired = {event["block"] for event in network.hubs["h1"].happened("block.retired")}
+    assert 2 == len(retired)
+
+
+async def test_a_share_under_a_rolled_back_block_never_leaves(connected):
+    """The hub is restored to before it wrapped a share; then it wraps another under the same bytes."""
+    network = await connected()
+    hub, alice, bob = network.hubs["h1"], network.clients["alice"], network.clients["bob"]
+    files = snapshot(hub)
+    await keys(network, 5)  # bob has seen the hub's server pad further than the snapshot
+    await restore(hub, files)
+    [(key_id, key)] = await alice.client.generator.establish("bob")
+    recovered = await bob.client.recoverer.recover(key_id, peer="alice", uid=0)
+
+    assert (key_id, key) == recovered[1]
+    assert 0 == hub.hub.books.shares.count()
+
+
+async def test_a_store_on_another_machine_opens_fenced(connected):
+    network = await connected(hubs=2)
+    clone = copy.copy(network.clients["alice"])
+    files = snapshot(network.clients["alice"])
+    await network.clients["alice"].crash()
+    clone.name, clone.disk, clone._life = "another-machine", MemoryDisk(5), trio.CancelScope()
+    for path, data in files.items():
+        clone.disk.make_dir(path.rpartition("/")[0], 0o700)
+        file = clone.disk.create(path, len(data))
+        file.write_at(0, data)
+        file.sync()
+    await clone.boot()
+
+    assert "moved-machine" == clone.store.fence.reason.code
+    with pytest.raises(TooFewHubs, match="fenced"):
+        await clone.client.generator.establish("bob")
+    clone.disk.close()
+
+
+async def test_a_clone_on_the_same_machine_id_is_stopped_by_what_the_hubs_have_seen(connected):
+    network = await connected()
+    files = snapshot(network.clients["alice"])
+    await keys(network, 20)
+    await restore(network.clients["alice"], files)  # the clone: same id, older marks, while the first has gone on
+
+    with pytest.raises((TooFewHubs, HubStopped)):
+        await network.clients["alice"].client.generator.establish("bob")
