@@ -41,6 +41,7 @@ from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
+GROUPS_LAST: Final = 30.0  # seconds until groups are looked up again
 GRACE: Final = 10.0  # seconds that requests under way may take to finish
 LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=60)
 MACHINE_ID: Final = Path("/etc/machine-id")
@@ -68,6 +69,8 @@ class Frame:
         self.bus, self.metrics = Bus(world), Metrics()
         self.bus.count = self.metrics.count
         self._started = world.wall()
+        self._groups: tuple[float, Access] | None = None
+        self._routes: list[Route] = []
         self._role: Role
         self._store: Store
         self._committer: Threaded
@@ -103,6 +106,7 @@ class Frame:
             case "hub":
                 at_work = roles.hub
         async with at_work(around) as self._role:
+            self._routes = self._all_routes()
             yield
 
     @asynccontextmanager
@@ -133,23 +137,21 @@ class Frame:
 
     def routes(self) -> list[Route]:
         """Everything that local tools may ask for now."""
-        return [*self._common.routes(), *self._role.routes]
+        return self._routes
 
-    @property
-    def _common(self) -> common.Commands:
-        return common.Commands(
-            common.Agent(
-                self.bus,
-                self.status,
-                Status,
-                self.readiness,
-                self.measure,
-                self.reload,
-                self.backup,
-                self.lift_fence,
-                self.routes,
-            )
+    def _all_routes(self) -> list[Route]:
+        agent = common.Agent(
+            self.bus,
+            self.status,
+            Status,
+            self.readiness,
+            self.measure,
+            self.reload,
+            self.backup,
+            self.lift_fence,
+            self.routes,
         )
+        return [*common.Commands(agent).routes(), *self._role.routes]
 
     async def readiness(self) -> Readiness:
         """Whether keys can be made, and what an operator should see to."""
@@ -189,6 +191,7 @@ class Frame:
         changed = configuration.changes(self.config, new)
         applied = tuple(path for path in changed if configuration.is_live(path))
         self.config = configuration.adopt(self.config, new)
+        self._groups = None
         _logger.setLevel(self.config.log.level.upper())
         self._role.reconfigure()
         needs_restart = tuple(path for path in changed if path not in applied)
@@ -206,11 +209,17 @@ class Frame:
         self.bus.note("store.fence-lifted")
 
     def _access(self) -> Access:
-        return Access(find_group(self.config.control.group), find_group(self.config.control.admin_group))
+        """Who may do what; groups are looked up now and then, since that is dear."""
+        now = trio.current_time()
+        if self._groups is None or now - self._groups[0] > GROUPS_LAST:
+            control = self.config.control
+            self._groups = (now, Access(find_group(control.group), find_group(control.admin_group)))
+        return self._groups[1]
 
     def _missing_groups(self) -> dict[str, str]:
-        names = [self.config.control.group, self.config.control.admin_group]
-        missing = [name for name in names if find_group(name) is None]
+        control, access = self.config.control, self._access()
+        found = {control.group: access.group, control.admin_group: access.admin_group}
+        missing = [name for name, number in found.items() if number is None]
         return {"group-missing": f"no group {', '.join(missing)}: its members may do nothing"} if missing else {}
 
     async def _listener(self) -> trio.SocketListener:

@@ -88,6 +88,11 @@ class DropFolder:
                 self._disk.sync_dir(self.path)
         return dropped.writable
 
+    def sync(self) -> None:
+        """Makes durable what was removed."""
+        with disk_faults("syncing the inbox"):
+            self._disk.sync_dir(self.path)
+
     def reject(self, name: str, reason: AgentError, *, now: int) -> None:
         """Sets a file aside, with the reason beside it."""
         with disk_faults("setting a dropped file aside"):

@@ -85,10 +85,10 @@ class Exchange:
         return Sent(block, target, text, sign(text))
 
     def compose_register(self, block: str, peer: str, *, prove_with: str | None) -> Sent:
-        """The first request under a block, with a proof from another one if it is named."""
+        """The first request under a block, with a proof from another one if it is named and still has one."""
         holding = self._holdings.get(block)
         sent = self.compose(block, wire.REGISTER, lambda _: wire.Register(peer, holding.client, block))
-        if prove_with is None:
+        if prove_with is None or not self._ledger.can_prove(prove_with):
             return sent
         proof = self._signer(self._ledger.take_proof(prove_with), wire.REGISTER)(sent.body)
         return msgspec.structs.replace(sent, proof=proof)

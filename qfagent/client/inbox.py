@@ -6,6 +6,7 @@
 * operations.md, The drop folder.
 """
 
+import base64
 from functools import partial
 from typing import Final
 
@@ -145,7 +146,9 @@ class Inbox:
                 with self._folder.open(path) as dropped:
                     if _is_of(block, await self._desk.world.in_thread(dropped.read)):
                         await self._erase(dropped)
-            except (FileNotFoundError, NotPermitted, PsrdRejected):
+            except FileNotFoundError:
+                await self._desk.world.in_thread(self._folder.sync)  # what was removed may be there after power loss
+            except (NotPermitted, PsrdRejected):
                 pass
             await self._desk.committer.run(partial(self._ingestion.leftovers.remove, path))
 
@@ -161,8 +164,9 @@ class Inbox:
 
 
 def _is_of(block: str, data: bytes) -> bool:
-    """Whether the bytes are the block's file, or what half an erasure left of it."""
+    """Whether the bytes are the block's file, or what half an erasure or a power loss left of it."""
     try:
         return psrd.decode(data).id == block
     except PsrdRejected:
-        return b"\0" in data
+        first = base64.b64encode(bytes.fromhex(block)[:15])
+        return b"\0" in data or first in data

@@ -19,9 +19,10 @@ from qfagent.client.generator import Key
 from qfagent.client.hubs import Hub
 from qfagent.client.ring import Held, Ring, Which
 from qfagent.dske import ids, wire
-from qfagent.errors import AmbiguousGenerator, BadRequest, Invalid, KeyGone, StoreError, ThresholdMismatch
+from qfagent.errors import AmbiguousGenerator, BadRequest, Invalid, KeyGone, NotFound, StoreError, ThresholdMismatch
 
 FAULTY_AFTER: Final = 2  # generators whose secrets a hub has bent
+CALLERS: Final = 16  # who may be faster than one that waits for a peer's next secret
 DONE_KEPT: Final = 10_000  # secrets that a hub has not been told of
 
 _Wanted = tuple[str | None, str | None]  # generator, secret id
@@ -53,14 +54,11 @@ class Recoverer:
         """All keys of the oldest secret that waits from a peer; each call the next one. Raises as `recover`."""
         if not ids.matches(ids.PEER_NAME, peer):
             raise BadRequest("peer: expected a peer name")
-        held = self._ring.oldest(peer)
-        if held is None:
-            gathering = await self._gather((peer, None), self._has_enough)
-            held = self._ring.oldest(peer)
-            if held is None:
-                self._budget.missed(now=trio.current_time())
-                raise self._why_not(gathering, f"a key that waits from {peer}")
-        return await self._hand_over(held, frozenset(held.keys), uid=uid)
+        for _ in range(CALLERS):
+            held = self._ring.oldest(peer) or await self._fetch_oldest(peer)
+            if held is not None:
+                return await self._hand_over(held, frozenset(held.keys), uid=uid)
+        raise NotFound(f"whatever waits from {peer} goes to other callers")
 
     async def sweep(self) -> None:
         """Finishes what has expired, and forgets what was handed over a while ago."""
@@ -72,6 +70,15 @@ class Recoverer:
             self._tell_done(which)
 
     # --- finding
+
+    async def _fetch_oldest(self, peer: str) -> Held | None:
+        """The oldest secret that waits from a peer; None if other callers were faster. Raises as `recover`."""
+        gathering = await self._gather((peer, None), self._has_enough)
+        held = self._ring.oldest(peer)
+        if held is None and not any(gathering.validated(which) for which in gathering.found):
+            self._budget.missed(now=trio.current_time())
+            raise self._why_not(gathering, f"a key that waits from {peer}")
+        return held
 
     async def _find(self, secret_id: str, index: int, peer: str | None) -> Held:
         found = self._waiting(secret_id, index, peer)

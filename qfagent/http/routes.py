@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -54,9 +55,13 @@ class Route(msgspec.Struct, frozen=True):
 
     def match(self, path: str) -> dict[str, str] | None:
         """The parameters, if this is the route's path."""
-        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(self.path))
-        match = re.fullmatch(pattern, path)
+        match = _pattern(self.path).fullmatch(path)
         return {name: unquote(value) for name, value in match.groupdict().items()} if match else None
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
 
 
 def split_target(target: str) -> tuple[str, dict[str, str]]:
