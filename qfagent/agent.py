@@ -71,6 +71,7 @@ class Frame:
         self._started = world.wall()
         self._groups: tuple[float, Access] | None = None
         self._routes: list[Route] = []
+        self._made_socket = False
         self._role: Role
         self._store: Store
         self._committer: Threaded
@@ -122,6 +123,8 @@ class Frame:
             yield
             server.stop()
             nursery.cancel_scope.deadline = trio.current_time() + GRACE
+        if self._made_socket:
+            await trio.Path(self.config.control.socket).unlink(missing_ok=True)
 
     async def heed(self, signals: AsyncIterator[int]) -> None:
         """Returns when the agent is to stop; reads the configuration again when it is told to."""
@@ -226,6 +229,7 @@ class Frame:
         handed_over = [sock for sock in systemd.listening_sockets() if sock.family == socket.AF_UNIX]
         if handed_over:
             return trio.SocketListener(trio.socket.from_stdlib_socket(handed_over[0]))
+        self._made_socket = True
         path = self.config.control.socket
         self._disk.make_dir(str(Path(path).parent), 0o755)
         return await control_socket.listen(path, group=self._access().group)

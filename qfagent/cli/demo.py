@@ -27,9 +27,8 @@ def _start(fleet: Fleet) -> None:
     fleet.start(hubs=3, clients=("alice", "bob"))
     for name, hub in fleet.hubs.items():
         report = hub.agent.status()["hub"]
-        print(
-            f"  {name}   id {report['id'][:8]}, listens on {report['listen']}, {report['pool']['target']} files to give out"
-        )
+        files = len(report["pool"]["files"])
+        print(f"  {name}   id {report['id'][:8]}, listens on {report['listen']}, has {files} files to give out")
 
 
 def _carry(fleet: Fleet, folder: Path) -> Path:

@@ -13,7 +13,7 @@ PEER_NAME = r"(?!pool-)[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 POOL_NAME = r"pool-[0-9a-f]{8}"
 HEX_ID = r"[0-9a-f]{32}"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-SECRET_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{8}0000"
+SECRET_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{8}0000"  # noqa: S105  # a pattern
 MAX_INDEX = 63
 
 

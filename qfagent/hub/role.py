@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from qfagent.errors import AgentError, HubUnavailable, StoreError
+from qfagent.errors import AgentError, HubUnavailable, InterfaceDown, StoreError
 from qfagent.http.limits import Limits
 from qfagent.http.message import Request, Response
 from qfagent.http.server import Server, source_address
@@ -42,8 +42,11 @@ class Listening:
 
     @property
     def is_current(self) -> bool:
-        """Whether the place is still the same."""
-        return self._place() == self._began
+        """Whether the place is still there, and the same."""
+        try:
+            return self._place() == self._began
+        except InterfaceDown:
+            return False
 
 
 class Hub:

@@ -33,6 +33,7 @@ class AgentProcess:
             f'name = "{name}"\ninterface = ""\nstate_dir = "{self.state}"\n{config}\n'
             f'[control]\nsocket = "{self.socket}"\n'
         )
+        self.prefix: tuple[str, ...] = ()  # a command that runs it somewhere else, such as in a network namespace
         self.agent = Agent(str(self.socket))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,7 +46,7 @@ class AgentProcess:
     def start(self) -> None:
         """Starts it; `wait_up` waits for it."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "qfagent", "run", "--config", str(self.config)]
+            command = [*self.prefix, sys.executable, "-m", "qfagent", "run", "--config", str(self.config)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
 
     def wait_up(self) -> float:
