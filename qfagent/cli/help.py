@@ -11,6 +11,10 @@ from qfagent.cli.parser import Help
 from qfagent.cli.table import Argument, Program, Row
 
 WIDTH: Final = 80
+EXIT_CODES: Final = (
+    "exit codes: 0 done, 1 failed, 2 usage, 3 the agent is not running, 4 not permitted, 5 not found, 6 refused in"
+    " this state, 7 exhausted (PSRD, or too few hubs), 8 input rejected, 9 already so, nothing changed, 10 timed out"
+)
 
 
 def text(program: Program, wanted: Help) -> str:
@@ -31,6 +35,8 @@ def _group(program: Program, words: str) -> Iterator[str]:
     if not words:
         yield ""
         yield from _columns([("--socket PATH", "ahead of a command: the agent's socket"), ("--version", "the version")])
+        yield ""
+        yield from textwrap.wrap(EXIT_CODES, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _command(program: Program, row: Row) -> Iterator[str]:
@@ -40,7 +46,8 @@ def _command(program: Program, row: Row) -> Iterator[str]:
     yield from (line.replace("\0", " ") for line in lines)
     yield ""
     yield f"  {row.does}"
-    yield ""
+    if row.arguments:
+        yield ""
     yield from _columns((_names(argument), argument.options["help"]) for argument in row.arguments)
 
 

@@ -46,14 +46,21 @@ class _Source:
         """Overwrites the file with zeros and removes it, durably; AgentError if that fails."""
         if self._path is None:
             return
-        try:
+        with _erasing(f"{self._path} can't be overwritten", remedy="do it yourself, for it holds the pad"):
             _overwrite(self.file)
-            if self._path.samefile(self.file.fileno()):
+        with _erasing(f"{self._path}, which is overwritten, can't be removed", remedy="do it yourself"):
+            if os.path.samestat(self._path.stat(), os.fstat(self.file.fileno())):
                 self._path.unlink()
                 sync_folder(self._path.parent)
-        except OSError as error:
-            what = f"the block is ingested, but {self._path} can't be erased: {(error.strerror or '').lower()}"
-            raise AgentError(what, remedy="overwrite and remove it, for it holds the pad") from error
+
+
+@contextmanager
+def _erasing(what: str, *, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AgentError(f"the block is ingested, but {what}: {reason}", remedy=remedy) from error
 
 
 @contextmanager
@@ -68,7 +75,7 @@ def _opened(name: str, *, keep: bool) -> Iterator[_Source]:
         with Path(name).open("rb") as file:
             yield _Source(file, None)
         return
-    path = Path(name).resolve()
+    path = Path(name).resolve() if Path(name).is_symlink() else Path(name)
     _check_erasable(path)
     with path.open("r+b") as file:
         yield _Source(file, path)
@@ -82,8 +89,7 @@ def _check_erasable(path: Path) -> None:
 def _overwrite(file: BinaryIO) -> None:
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
-    for offset in range(0, length, _PIECE):
-        file.write(bytes(min(_PIECE, length - offset)))
+    file.writelines(bytes(min(_PIECE, length - offset)) for offset in range(0, length, _PIECE))
     file.flush()
     os.fsync(file.fileno())
 

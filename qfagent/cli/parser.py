@@ -31,7 +31,7 @@ def parse(program: Program, arguments: Sequence[str]) -> tuple[Row, argparse.Nam
     row = next((row for row in program.rows if row.words == words), None)
     if row is None or (rest and not rest[0].startswith("-") and _children(program, words)):
         raise _lost(program, words, rest, row)
-    parser = _Parser(prog=f"{program.name} {words}", allow_abbrev=False, add_help=False)
+    parser = _Parser(prog=f"{program.name} {words}", formatter_class=_plain, allow_abbrev=False, add_help=False)
     for argument in row.arguments:
         parser.add_argument(*argument.names, **argument.options)
     if any(word in ("-h", "--help") for word in rest):
@@ -47,6 +47,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """BadRequest."""
         raise BadRequest(message.removeprefix("argument "), remedy=f"see `{self.prog} --help`")
+
+
+def _plain(prog: str) -> argparse.HelpFormatter:
+    """Help is made elsewhere; argparse's own would ask for the terminal's size, which costs 2 ms, and not be used."""
+    return argparse.HelpFormatter(prog, width=80)
 
 
 def _split_ahead(program: Program, arguments: list[str]) -> tuple[list[str], list[str]]:

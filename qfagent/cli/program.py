@@ -27,7 +27,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
     program = PROGRAMS[name]
     try:
         _run(program, sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
+        _flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -86,7 +86,13 @@ def _explained(error: OSError) -> AgentError:
 
 
 def _complain(program: Program, error: AgentError) -> int:
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
+    with suppress(OSError):
+        _flush()
     print(f"{program.name}: {clause(error.detail)}", file=sys.stderr)
     return error.exit_code
+
+
+def _flush() -> None:
+    """What was printed goes out now, while errors can still be told; a program may be called without an output."""
+    if sys.stdout is not None:
+        sys.stdout.flush()

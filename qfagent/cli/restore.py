@@ -27,12 +27,14 @@ from qfagent.store.fence import Reason
 from qfagent.store.store import Store
 from qfagent.world import World
 
+UMASK: Final = 0o027
 FENCE: Final = "restored"
 _REMEDY: Final = "when the agent that was backed up is gone for good, say `qfagent psrd resume`"
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Restores, and says what."""
+    os.umask(UMASK)
     path = Path(path_of(arguments))
     saved = _parse(Path(arguments.file).read_bytes())
     is_new = not path.exists()
@@ -118,7 +120,10 @@ def _lines(report: dict[str, Any]) -> list[str]:
     return facts(
         [
             ("state folder", f"{report['state_dir']}, fenced"),
-            ("restored", f"{report['hubs']} hubs, {report['clients']} clients, {report['blocks']} spent blocks"),
+            (
+                "restored",
+                f"{report['hubs']} hubs, {report['clients']} clients, {report['blocks']} blocks as tombstones",
+            ),
             ("configuration", f"{report['config']}, {'written' if report['config_written'] else differs}"),
             ("next", f"start the agent; {_REMEDY}"),
         ]

@@ -44,7 +44,8 @@ def _client_facts(client: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "hubs", f"{client['hubs_usable']} of {len(client['hubs'])} usable, a key needs {client['shares_required']}"
     for hub in client["hubs"]:
         left = size(min(hub["user_left"], hub["server_left"]))
-        yield f"  {hub['id'][:8]}", f"{hub['state']}, {left} left, lasts {duration(hub['lasts_s'])}"
+        lasts = "" if hub["lasts_s"] is None else f", for {duration(hub['lasts_s'])}"
+        yield f"  {hub['id'][:8]}", f"{hub['state']}, {left} left{lasts}"
     yield "inbox", client["inbox"]
 
 

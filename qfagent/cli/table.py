@@ -4,41 +4,41 @@
 * Arguments are those of argparse. Secrets are no arguments.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 
-class Argument(NamedTuple):
+class Argument:
     """One argument: its names, and what argparse is told of it."""
 
-    names: tuple[str, ...]
-    options: dict[str, Any]
+    def __init__(self, *names: str, **options: Any) -> None:
+        self.names, self.options = names, options
 
 
-class Row(NamedTuple):
+class Row:
     """One command. `run` is `module:function` in this package; `role` is who has it, if not both."""
 
-    words: str
-    does: str
-    run: str
-    arguments: tuple[Argument, ...] = ()
-    role: str = ""
+    def __init__(self, words: str, does: str, run: str, arguments: tuple[Argument, ...] = (), role: str = "") -> None:
+        self.words, self.does, self.run, self.arguments, self.role = words, does, run, arguments, role
 
 
-def _argument(*names: str, **options: Any) -> Argument:
-    return Argument(names, options)
+class Program:
+    """One program: what it is, and its commands; `groups` says what words are for that are no commands alone."""
+
+    def __init__(self, name: str, does: str, rows: tuple[Row, ...], groups: dict[str, str]) -> None:
+        self.name, self.does, self.rows, self.groups = name, does, rows, groups
 
 
-SOCKET: Final = _argument(
+SOCKET: Final = Argument(
     "--socket", metavar="PATH", help="the agent's socket; else QFAGENT_SOCKET, else /run/qufabric/qfagent.sock"
 )
-_CONFIG: Final = _argument(
+_CONFIG: Final = Argument(
     "--config", metavar="F", help="the configuration; else QFAGENT_CONFIG, else /etc/qufabric/qfagent.toml"
 )
-_JSON: Final = _argument("--json", action="store_true", help="print the agent's JSON")
-_SHOW: Final = _argument("--show-key", action="store_true", help="print keys, in base64; --json does so, too")
-_PEER: Final = _argument("peer", metavar="PEER", help="name of the other peer")
-_BLOCK: Final = _argument("block", metavar="BLOCK", help="block id, see `qfagent ledger`")
-_ID: Final = _argument("id", metavar="ID", help="client id, see `dske-client list`")
+_JSON: Final = Argument("--json", action="store_true", help="print the agent's JSON")
+_SHOW: Final = Argument("--show-key", action="store_true", help="print keys, in base64; --json does so, too")
+_PEER: Final = Argument("peer", metavar="PEER", help="name of the other peer")
+_BLOCK: Final = Argument("block", metavar="BLOCK", help="block id, see `qfagent ledger`")
+_ID: Final = Argument("id", metavar="ID", help="client id, see `dske-client list`")
 _OUTPUT: Final = "a new file, for its owner only; `-` is standard output"
 
 _ASKING: Final = (_JSON, SOCKET)
@@ -54,8 +54,8 @@ _QFAGENT: Final = (
         "says that a hub has another address",
         "hubs:move",
         (
-            _argument("id", metavar="ID", help="hub id, see `qfagent hubs`"),
-            _argument("address", metavar="HOST:PORT", help="where the hub is reached from now on"),
+            Argument("id", metavar="ID", help="hub id, see `qfagent hubs`"),
+            Argument("address", metavar="HOST:PORT", help="where the hub is reached from now on"),
             *_ASKING,
         ),
         "client",
@@ -66,7 +66,8 @@ _QFAGENT: Final = (
         "psrd resume",
         "lifts the stop of a block, or without BLOCK the store's fence",
         "psrd:resume",
-        (_argument("block", metavar="BLOCK", nargs="?", help="block id, see `qfagent ledger`"), *_ASKING),
+        (Argument("block", metavar="BLOCK", nargs="?", help="block id, see `qfagent ledger`"), *_ASKING),
+        "client",  # a block is; the fence is found in either role
     ),
     Row("psrd retire", "ends a block for good", "psrd:retire", (_BLOCK, *_ASKING), "client"),
     Row("ledger", "lists every block that was ever ingested", "ledger:show", _ASKING, "client"),
@@ -74,7 +75,7 @@ _QFAGENT: Final = (
         "events",
         "shows the latest events",
         "events:show",
-        (_argument("-f", "--follow", action="store_true", help="show events as they happen instead"), *_ASKING),
+        (Argument("-f", "--follow", action="store_true", help="show events as they happen instead"), *_ASKING),
     ),
     Row(
         "key establish",
@@ -82,7 +83,7 @@ _QFAGENT: Final = (
         "key:establish",
         (
             _PEER,
-            _argument("--count", metavar="N", type=int, default=1, help="how many, 1 to 64; one by default"),
+            Argument("--count", metavar="N", type=int, default=1, help="how many, 1 to 64; one by default"),
             _SHOW,
             *_ASKING,
         ),
@@ -93,8 +94,8 @@ _QFAGENT: Final = (
         "recovers one key; it leaves the agent once",
         "key:get",
         (
-            _argument("key_id", metavar="KEY_ID", help="as the generator has it"),
-            _argument("--peer", metavar="P", help="its generator, if two peers have used the id"),
+            Argument("key_id", metavar="KEY_ID", help="as the generator has it"),
+            Argument("--peer", metavar="P", help="its generator, if two peers have used the id"),
             _SHOW,
             *_ASKING,
         ),
@@ -112,20 +113,20 @@ _QFAGENT: Final = (
         "pool take",
         "takes one file out of the pool for good",
         "pool:take",
-        (_argument("-o", "--output", metavar="FILE", help=_OUTPUT), SOCKET),
+        (Argument("-o", "--output", metavar="FILE", help=_OUTPUT), SOCKET),
         "hub",
     ),
     Row(
         "backup",
         "saves configuration, registry and tombstones, never pads",
         "backup:run",
-        (_argument("file", metavar="FILE", help=_OUTPUT), SOCKET),
+        (Argument("file", metavar="FILE", help=_OUTPUT), SOCKET),
     ),
     Row(
         "restore",
         "puts a backup into an empty state folder, which is fenced then",
         "restore:run",
-        (_argument("file", metavar="FILE", help="the backup"), _CONFIG, _JSON),
+        (Argument("file", metavar="FILE", help="the backup"), _CONFIG, _JSON),
     ),
     Row("reload", "makes the agent read its configuration again", "reload:run", _ASKING),
 )
@@ -137,8 +138,8 @@ _QUFABRIC: Final = (
         "ingests a PSRD file once, and erases it",
         "ingest:run",
         (
-            _argument("file", metavar="FILE", help="the file; `-` is standard input"),
-            _argument("--keep", action="store_true", help="leave the file as it is"),
+            Argument("file", metavar="FILE", help="the file; `-` is standard input"),
+            Argument("--keep", action="store_true", help="leave the file as it is"),
             *_ASKING,
         ),
         "client",
@@ -150,7 +151,7 @@ _LOCAL_DISTRIBUTOR: Final = (
         "dske-client add",
         "registers a client for a peer",
         "clients:add",
-        (_argument("name", metavar="NAME", help="the peer's name"), *_ASKING),
+        (Argument("name", metavar="NAME", help="the peer's name"), *_ASKING),
         "hub",
     ),
     Row("dske-client approve", "lets a waiting registration through", "clients:approve", (_ID, *_ASKING), "hub"),
@@ -160,11 +161,11 @@ _LOCAL_DISTRIBUTOR: Final = (
         "makes PSRD for a client, and writes its file",
         "assign:run",
         (
-            _argument("--first", action="store_true", help="refuse if the client has had PSRD before"),
-            _argument("--user-bytes", metavar="N", type=int, required=True, help="from the client to the hub"),
-            _argument("--server-bytes", metavar="N", type=int, required=True, help="from the hub to the client"),
-            _argument("--user-id", metavar="ID", required=True, help="client id, see `dske-client list`"),
-            _argument(
+            Argument("--first", action="store_true", help="refuse if the client has had PSRD before"),
+            Argument("--user-bytes", metavar="N", type=int, required=True, help="from the client to the hub"),
+            Argument("--server-bytes", metavar="N", type=int, required=True, help="from the hub to the client"),
+            Argument("--user-id", metavar="ID", required=True, help="client id, see `dske-client list`"),
+            Argument(
                 "-o",
                 "--output",
                 metavar="PATH",
@@ -180,8 +181,8 @@ _LOCAL_DISTRIBUTOR: Final = (
         "forgets a client, erases its PSRD and shares",
         "clients:remove",
         (
-            _argument("id", metavar="ID", nargs="?", help="client id, see `dske-client list`"),
-            _argument("--expire", metavar="DURATION", help="instead: files handed out so long ago and never used"),
+            Argument("id", metavar="ID", nargs="?", help="client id, see `dske-client list`"),
+            Argument("--expire", metavar="DURATION", help="instead: files handed out so long ago and never used"),
             *_ASKING,
         ),
         "hub",
@@ -189,19 +190,15 @@ _LOCAL_DISTRIBUTOR: Final = (
 )
 
 
-class Program(NamedTuple):
-    """One program: what it is, and its commands; `groups` says what words are for that are no commands alone."""
-
-    name: str
-    does: str
-    rows: tuple[Row, ...]
-    groups: dict[str, str]
-
-
 PROGRAMS: Final = {
     program.name: program
     for program in (
-        Program("qfagent", "keys for a WireGuard mesh that survive quantum computers", _QFAGENT, {"key": "keys"}),
+        Program(
+            "qfagent",
+            "keys for a WireGuard mesh that survive quantum computers",
+            _QFAGENT,
+            {"key": "making keys with other peers"},
+        ),
         Program("qufabric", "the network's own words", _QUFABRIC, {"dske": "key agreement: the client's side"}),
         Program(
             "qbt-local-distributor",

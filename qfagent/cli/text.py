@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
@@ -45,16 +44,13 @@ def facts(pairs: Iterable[tuple[str, object]]) -> list[str]:
 
 
 def wrapped(text: str, *, indent: int = 0) -> list[str]:
-    """The text in as many lines as it takes; ids are never broken."""
-    blank = " " * indent
-    return textwrap.wrap(
-        printable(text),
-        WIDTH,
-        initial_indent=blank,
-        subsequent_indent=blank,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """The text in as many lines as it takes; words stay whole."""
+    lines = [""]
+    for word in printable(text).split():
+        if lines[-1] and indent + len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".lstrip()
+    return [f"{' ' * indent}{line}" for line in lines if line]
 
 
 def size(number: float) -> str:

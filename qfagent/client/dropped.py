@@ -2,10 +2,13 @@
 
 * Nothing here follows a link or waits; what is no regular file with one name on the folder's own disk is refused.
 * A file that changed after it was read is left alone: it may hold something new.
+* A name is whatever somebody chose: any bytes, of any length; what is said of it is printable.
 * Synchronous, over a `Disk`; runs in any thread.
 """
 
 import errno
+import os
+import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from fnmatch import fnmatch
@@ -20,6 +23,7 @@ from qfagent.store.disk import Disk, Facts, File, write_atomic
 
 FOLDER_MODE: Final = 0o3730
 IGNORED: Final = (".*", "*.part", "*.tmp", "*.filepart", "*.swp", "*~")
+_LONGEST_NAME: Final = 200  # bytes of a refused file's, so that what is put around it still makes a name
 
 
 class Dropped:
@@ -131,9 +135,15 @@ class DropFolder:
         self._disk.sync_dir(self.path)
 
     def _free_name(self, name: str) -> str:
+        name = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
         taken = set(self._disk.list(self._rejected))
         candidates = (name, *(f"{name}.{number}" for number in range(1, len(taken) + 2)))
         return next(free for free in candidates if free not in taken and f"{free}.reason.json" not in taken)
+
+
+def shown(name: str) -> str:
+    """A name as it can stand in events and texts, whatever bytes it is made of."""
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def _check(facts: Facts) -> None:
@@ -153,7 +163,8 @@ def _dropped_faults(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except PermissionError as error:
-        raise NotPermitted(f"the agent may not read {path}", remedy=f"chmod g+r {path}") from error
+        name = shown(path)
+        raise NotPermitted(f"the agent may not read {name}", remedy=f"chmod g+r {shlex.quote(name)}") from error
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
             raise PsrdRejected("expected a regular file, found a link or a device") from error

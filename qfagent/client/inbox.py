@@ -1,12 +1,15 @@
 """The inbox is where PSRD files are dropped by scp, rsync, cp or mv; it is scanned, and a watch only wakes the scanner.
 
 * A closed file is not a finished file: completeness is proved from the content.
-* A fault of the disk holds a file back; a fault of the file moves it to `rejected/`, with the reason beside it.
+* A fault of the disk holds a file back, and those behind it only if it would hit them too; a fault of the file moves
+  it to `rejected/`, with the reason beside it.
 * What was ingested is overwritten where that is permitted, and removed; after a crash, too.
 * operations.md, The drop folder.
 """
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -15,16 +18,18 @@ import trio
 
 from qfagent.client.backoff import Backoff
 from qfagent.client.desk import Desk
-from qfagent.client.dropped import DropFolder, Dropped
+from qfagent.client.dropped import DropFolder, Dropped, shown
 from qfagent.client.ingestion import Ingestion
 from qfagent.dske import psrd
 from qfagent.errors import (
     AgentError,
+    DiskFull,
     NotPermitted,
     PsrdIncomplete,
     PsrdPreviouslyInserted,
     PsrdRejected,
     StoreError,
+    StoreFenced,
 )
 from qfagent.store.disk import Facts
 
@@ -49,6 +54,7 @@ class Inbox:
         self._cut: dict[str, _Cut] = {}
         self._unreadable: dict[str, NotPermitted] = {}
         self._backoff = Backoff(desk.world)
+        self._held_back: dict[str, StoreError] = {}  # in the round that is under way, or was the last
         self.held: StoreError | None = None
 
     def wake(self) -> None:
@@ -70,35 +76,50 @@ class Inbox:
         issues = {}
         if self._unreadable:
             issues["inbox-unreadable"] = "; ".join(error.detail for error in self._unreadable.values())
-        stalled = [name for name, cut in self._cut.items() if trio.current_time() - cut.since >= STALLED_AFTER]
+        stalled = [shown(name) for name, cut in self._cut.items() if trio.current_time() - cut.since >= STALLED_AFTER]
         if stalled:
             issues["inbox-incomplete"] = f"incomplete, and not growing: {', '.join(sorted(stalled))}; copy them again"
         if self.held is not None:
-            issues["inbox-held"] = f"nothing is ingested: {self.held}"
+            held_back = ", ".join(map(shown, sorted(self._held_back)))
+            issues["inbox-held"] = f"{held_back or 'everything'} is held back: {self.held}"
         return issues
 
     def counts(self) -> dict[str, int]:
         """How many dropped files wait, by why."""
-        return {"incomplete": len(self._cut), "unreadable": len(self._unreadable)}
+        return {"held": len(self._held_back), "incomplete": len(self._cut), "unreadable": len(self._unreadable)}
 
     async def _round(self) -> float:
         """One scan; seconds until the next."""
+        self._held_back = {}
         try:
             await self._erase_leftovers()
             await self._scan()
         except StoreError as error:
             self.held = error
+        else:
+            self.held = next(iter(self._held_back.values()), None)
+        if self.held is not None:
             return self._backoff.failed()
-        self.held = None
         self._backoff.worked()
         return self._desk.settings().scan_interval * (1 + JITTER * (self._desk.world.fraction() - 0.5))
+
+    @contextmanager
+    def _holding_back(self, name: str) -> Iterator[None]:
+        """What hits this file alone does not keep the others from coming in."""
+        try:
+            yield
+        except StoreError as error:
+            if isinstance(error, DiskFull | StoreFenced) or self._desk.store.failed:
+                raise
+            self._held_back[name] = error
 
     async def _scan(self) -> None:
         names = await self._desk.world.in_thread(self._folder.names)
         self._cut = {name: cut for name, cut in self._cut.items() if name in names}
         self._unreadable = {name: error for name, error in self._unreadable.items() if name in names}
         for name in names:
-            await self._consider(name)
+            with self._holding_back(name):
+                await self._consider(name)
 
     async def _consider(self, name: str) -> None:
         try:
@@ -107,18 +128,17 @@ class Inbox:
             return
         except NotPermitted as error:
             if name not in self._unreadable:
-                self._desk.note("psrd.unreadable", file=name, reason=error.detail)
+                self._desk.note("psrd.unreadable", file=shown(name), reason=error.detail)
             self._unreadable[name] = error
         except PsrdIncomplete as error:
             await self._wait_for_more(name, error)
         except PsrdRejected as error:
             await self._reject(name, error)
-        else:
-            self._unreadable.pop(name, None)
 
     async def _take_in(self, name: str) -> None:
         path = f"{self._folder.path}/{name}"
         with self._folder.open(path) as dropped:
+            self._unreadable.pop(name, None)
             if name in self._cut and self._cut[name].facts == dropped.facts:
                 raise PsrdIncomplete("it has not grown")
             self._cut.pop(name, None)
@@ -129,14 +149,15 @@ class Inbox:
                 self._cut[name] = _Cut(dropped.facts, trio.current_time())
                 raise
             except PsrdPreviouslyInserted as error:
-                self._desk.note("psrd.duplicate", file=name, reason=str(error))
+                self._desk.note("psrd.duplicate", file=shown(name), reason=str(error))
                 await self._desk.committer.run(partial(self._ingestion.leftovers.add, path, psrd.decode(data).id))
             await self._erase(dropped)
 
     async def _erase(self, dropped: Dropped) -> None:
         overwritten = await self._desk.world.in_thread(partial(self._folder.erase, dropped))
         if not overwritten:
-            self._desk.note("psrd.not-overwritten", file=dropped.path, reason="the agent may not write to it")
+            reason = "the agent may not write to it"
+            self._desk.note("psrd.not-overwritten", file=shown(dropped.path), reason=reason)
         await self._desk.committer.run(partial(self._ingestion.leftovers.remove, dropped.path))
 
     async def _erase_leftovers(self) -> None:
@@ -160,7 +181,7 @@ class Inbox:
     async def _reject(self, name: str, error: AgentError) -> None:
         await self._desk.world.in_thread(partial(self._folder.reject, name, error, now=self._desk.world.now()))
         event = "psrd.contradiction" if error.slug == "psrd-contradiction" else "psrd.rejected"
-        self._desk.note(event, file=name, code=error.slug, reason=str(error))
+        self._desk.note(event, file=shown(name), code=error.slug, reason=str(error))
 
 
 def _is_of(block: str, data: bytes) -> bool:

@@ -17,7 +17,7 @@ import json
 import os
 from collections.abc import Iterator
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from qfagent.errors import PsrdRejected, Refusal
 from qfagent.local.exchange import Exchange, quote
@@ -32,12 +32,16 @@ _LONGEST: Final = 1 << 28  # bytes: no PSRD file is so long, so none is read fur
 Json = dict[str, Any]
 
 
-class Key(NamedTuple):
+class Key:
     """One key, 32 bytes; `peer` is the other end."""
 
-    key_id: str
-    key: "Secret"
-    peer: str
+    __slots__ = ("key", "key_id", "peer")
+
+    def __init__(self, key_id: str, key: "Secret", peer: str) -> None:
+        self.key_id, self.key, self.peer = key_id, key, peer
+
+    def __repr__(self) -> str:
+        return f"<Key {self.key_id} with {self.peer}>"
 
 
 class Agent:

@@ -166,7 +166,9 @@ class Exchange:
 
 
 def quote(text: str) -> str:
-    """The text as one segment of a path, or one value of a query."""
+    """The text as one segment of a path, or one value of a query; BadRequest if there is none."""
+    if not text:
+        raise BadRequest("expected a value, found an empty one")
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in os.fsencode(text))
 
 
@@ -194,7 +196,7 @@ def _faults(path: str) -> Iterator[None]:
     except ConnectionResetError:
         raise _cut_off() from None
     except OSError as error:
-        raise BadRequest(f"{path}: {error.strerror or error}".lower()) from None
+        raise BadRequest(f"{path}: {str(error.strerror or error).lower()}") from None
 
 
 def _refusal(problem: dict[str, Any]) -> AgentError:

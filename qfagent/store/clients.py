@@ -142,10 +142,10 @@ class Clients:
         self.forget()
         self._database.execute("UPDATE clients SET wanted = ? WHERE id = ?", peer, client.id)
 
-    def hand_out(self, client: str, handout: str) -> None:
-        """The pool file of the client has come this far."""
+    def hand_out(self, client: str, handout: str, *, was: str) -> None:
+        """The pool file of the client has come this far, unless its client has registered or gone meanwhile."""
         self.forget()
-        self._database.execute("UPDATE clients SET handout = ? WHERE id = ?", handout, client)
+        self._database.execute("UPDATE clients SET handout = ? WHERE id = ? AND handout = ?", handout, client, was)
 
     def heard(self, client: Client, block: str, *, now: int) -> None:
         """The client's latest request verified under this block."""

@@ -129,8 +129,9 @@ class Threaded:
         await trio.sleep(ERASE_AFTER)
         self._erasing = False
         if self._store.pads.has_doomed and not self._store.failed:
-            erasure = self._store.pads.take_doomed()
-            await trio.to_thread.run_sync(partial(outcome.capture, self._store.perform, erasure))
+            with trio.CancelScope(shield=True):  # what is taken must be performed
+                erasure = self._store.pads.take_doomed()
+                await trio.to_thread.run_sync(partial(outcome.capture, self._store.perform, erasure))
 
 
 class Inline:

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import apsw
@@ -39,7 +39,7 @@ CREATE INDEX blocks_by_owner ON blocks (owner, born);
 CREATE INDEX blocks_touched ON blocks (id) WHERE touched;
 
 CREATE TABLE hubs (id TEXT PRIMARY KEY, host TEXT NOT NULL, port INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE leftovers (path TEXT PRIMARY KEY, block TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE leftovers (path BLOB PRIMARY KEY, block TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE wraps (
     block TEXT, start INTEGER, length INTEGER NOT NULL,
     generator TEXT NOT NULL, secret_id TEXT NOT NULL, expires_at INTEGER NOT NULL,
@@ -158,8 +158,10 @@ class Database:
             self._connection.close()
 
     def abandon(self) -> None:
-        """Closes without a word, after a failure."""
-        self._connection.close(force=True)
+        """Closes without a word, and without another write, after a failure."""
+        self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        with suppress(apsw.Error):
+            self._connection.close(force=True)
 
     def _prepare(self) -> None:
         for pragma in _PRAGMAS:

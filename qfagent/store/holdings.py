@@ -15,6 +15,7 @@ from qfagent.store.database import Database
 from qfagent.store.ledger import Ledger
 
 WRAPS_LIVE: Final = 90_000  # seconds: the longest life of a share, and an hour for clocks that differ
+_LEVEL: Final = "id, hub, state, reason, user_bytes, server_bytes, spent, seen"
 _COLUMNS: Final = "id, hub, client, name, state, reason, evidence, user_bytes, server_bytes, proofs"
 
 
@@ -90,14 +91,12 @@ class Holdings:
 
     def history(self) -> list[Level]:
         """Every block that was ever ingested, oldest first."""
-        sql = "SELECT id, hub, state, reason, user_bytes, server_bytes, spent, seen FROM blocks WHERE own = 0 ORDER BY born"
-        return [Level(*row) for row in self._database.rows(sql)]
+        return [Level(*row) for row in self._database.rows(f"SELECT {_LEVEL} FROM blocks WHERE own = 0 ORDER BY born")]
 
     def levels(self) -> list[Level]:
         """How full the pads of every live block are, by hub, oldest first."""
-        columns = "id, hub, state, reason, user_bytes, server_bytes, spent, seen"
         live = "own = 0 AND state IN ('new', 'ready', 'stopped')"
-        sql = f"SELECT {columns} FROM blocks WHERE {live} ORDER BY hub, born"
+        sql = f"SELECT {_LEVEL} FROM blocks WHERE {live} ORDER BY hub, born"
         return [Level(*row) for row in self._database.rows(sql)]
 
     def make_ready(self, block: str) -> None:
@@ -106,7 +105,8 @@ class Holdings:
 
     def stop(self, block: str, *, reason: str, evidence: int) -> None:
         """Nothing is spent at this block's hub until an operator has spoken."""
-        sql = "UPDATE blocks SET state = 'stopped', reason = ?, evidence = ? WHERE id = ?"
+        live = "state NOT IN ('retired', 'gone')"
+        sql = f"UPDATE blocks SET state = 'stopped', reason = ?, evidence = ? WHERE id = ? AND {live}"
         self._database.execute(sql, reason, evidence, block)
 
     def resume(self, block: str) -> None:

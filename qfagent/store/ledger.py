@@ -108,12 +108,17 @@ class Ledger:
         self.consumed += length
         return _pad(marks, marks.facts.own, span, material)
 
+    def can_prove(self, block: str) -> bool:
+        """Whether `take_proof` has something to take."""
+        marks = self._marks(block)
+        return not marks.retired and marks.proofs + AUTH_BYTES <= PROOF_BYTES
+
     def take_proof(self, block: str) -> Pad:
         """32 of the last 64 bytes of the user pad, spent; PsrdExhausted when both are, StoreFenced."""
         self._fence.check()
-        marks = self._marks(block)
-        if marks.proofs + AUTH_BYTES > PROOF_BYTES or marks.retired:
+        if not self.can_prove(block):
             raise PsrdExhausted(f"block {block} has no proof left")
+        marks = self._marks(block)
         span = Span(marks.facts.user_bytes - PROOF_BYTES + marks.proofs, AUTH_BYTES)
         material = self._pads.read(block, span.offset, span.length)
         marks.proofs += AUTH_BYTES
@@ -160,9 +165,10 @@ class Ledger:
             self.erase(pad.block, pad.span)
 
     def erase(self, block: str, span: Span) -> None:
-        """Dooms bytes of the other side's pad that nobody needs any more."""
-        facts = self._marks(block).facts
-        self._pads.doom(block, facts.at(facts.other, span.offset), span.length)
+        """Dooms bytes of the other side's pad that nobody needs any more; after a crash that is done again."""
+        marks = self._marks(block)
+        self._moved(marks)
+        self._pads.doom(block, marks.facts.at(marks.facts.other, span.offset), span.length)
 
     def seen(self, block: str) -> int:
         """The end of the highest byte accepted from the other side, below the bytes kept for proofs."""
@@ -192,10 +198,9 @@ class Ledger:
         """Erases again what an unclean stop may have left: all that is spent or accepted, but for spans in `kept`."""
         for (block,) in self._database.rows("SELECT id FROM blocks WHERE touched"):
             self._erase_again(block, kept.get(block, []))
-        self.settle()
 
     def settle(self) -> None:
-        """Marks every block as erased, at a clean stop."""
+        """Marks every block as erased, when that has been done durably."""
         self._database.execute("UPDATE blocks SET touched = 0 WHERE touched")
 
     # --- inside

@@ -1,4 +1,9 @@
-"""A leftover is a dropped file whose block was ingested, and which may still lie where it was dropped."""
+"""A leftover is a dropped file whose block was ingested, and which may still lie where it was dropped.
+
+* Paths are kept as the bytes that they are: somebody else chose the names, and not all of them are text.
+"""
+
+import os
 
 from qfagent.store.database import Database
 
@@ -11,12 +16,12 @@ class Leftovers:
 
     def add(self, path: str, block: str) -> None:
         """Records where the file of a block lies, in the transaction that ingests it."""
-        self._database.execute("INSERT OR REPLACE INTO leftovers VALUES (?, ?)", path, block)
+        self._database.execute("INSERT OR REPLACE INTO leftovers VALUES (?, ?)", os.fsencode(path), block)
 
     def all(self) -> dict[str, str]:
         """Path to block."""
-        return dict(self._database.rows("SELECT path, block FROM leftovers"))
+        return {os.fsdecode(path): block for path, block in self._database.rows("SELECT path, block FROM leftovers")}
 
     def remove(self, path: str) -> None:
         """The file is gone."""
-        self._database.execute("DELETE FROM leftovers WHERE path = ?", path)
+        self._database.execute("DELETE FROM leftovers WHERE path = ?", os.fsencode(path))

@@ -5,13 +5,14 @@
 * Bytes that are read for use are never all zero: zeros are what erasing leaves.
 """
 
+import threading
 from collections import defaultdict
 from contextlib import closing, suppress
 
 from qfagent.dske.psrd import Block
 from qfagent.errors import OneTimeViolation
 from qfagent.store.database import disk_faults, from_os_error
-from qfagent.store.disk import Disk, File
+from qfagent.store.disk import Disk, File, write_atomic
 
 _OPEN_FILES = 128
 _CHUNK = 1 << 20
@@ -29,6 +30,7 @@ class Pads:
         self._doomed: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._removals: set[str] = set()
         self._removed: set[str] = set()
+        self._settling = threading.Lock()  # a commit ends in one thread, an erasure begins in another
         with disk_faults("making the folder of pads"):
             disk.make_dir(folder, 0o700)
             self._tag_folder()
@@ -80,9 +82,10 @@ class Pads:
     def settle(self, *, committed: bool) -> None:
         """The transaction has ended: its marks stand, or never were."""
         if committed:
-            for block, spans in self._dooms.items():
-                self._doomed[block] += spans
-            self._removed |= self._removals
+            with self._settling:
+                for block, spans in self._dooms.items():
+                    self._doomed[block] += spans
+                self._removed |= self._removals
             for block in self._removals:
                 self._close(block)
         self._dooms.clear()
@@ -95,10 +98,11 @@ class Pads:
 
     def take_doomed(self) -> "Erasure":
         """What is to be erased now; whoever takes it performs it, or the store stands still."""
-        spans = {block: spans for block, spans in self._doomed.items() if block not in self._removed}
-        erasure = Erasure(self._disk, self._folder, spans, frozenset(self._removed))
-        self._doomed.clear()
-        self._removed.clear()
+        with self._settling:
+            spans = {block: spans for block, spans in self._doomed.items() if block not in self._removed}
+            erasure = Erasure(self._disk, self._folder, spans, frozenset(self._removed))
+            self._doomed.clear()
+            self._removed.clear()
         return erasure
 
     def destroy_strangers(self, known: set[str]) -> list[str]:
@@ -130,9 +134,7 @@ class Pads:
     def _tag_folder(self) -> None:
         path = f"{self._folder}/{_TAG}"
         if not self._disk.exists(path):
-            with closing(self._disk.create(path, len(_SIGNATURE))) as file:
-                file.write_at(0, _SIGNATURE)
-                file.sync()
+            write_atomic(self._disk, path, _SIGNATURE)
 
 
 class Erasure:

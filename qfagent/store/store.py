@@ -59,8 +59,9 @@ class Store:
         self.is_changed = False  # whether the open transaction has changed anything
         self.on_commit: Callable[[float], None] = lambda _: None  # told how many seconds a commit took
         self._world = world
-        self._check_machine(machine)
-        self._clean_up()
+        with disk_faults("opening the state folder"):
+            self._check_machine(machine)
+            self._clean_up()
 
     def commit(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
         """Runs the operations in one durable transaction; an outcome for each. Raises as `prepare` and `conclude`."""
@@ -71,7 +72,7 @@ class Store:
     def prepare(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
         """Runs the operations in a transaction that is still open; nothing of them may leave before `conclude`.
 
-        DiskFull: nothing was changed. StoreError: the disk failed, and the store stands still from now on.
+        DiskFull, StoreFenced: nothing was changed. StoreError: the disk failed, and the store stands still from now on.
         """
         if self._failure is not None:
             raise self._failure
@@ -100,7 +101,7 @@ class Store:
             with disk_faults(doing):
                 yield
             done = True
-        except DiskFull:
+        except (DiskFull, StoreFenced):
             raise
         except (StoreError, OneTimeViolation) as error:
             self.stop(error)
@@ -151,8 +152,8 @@ class Store:
         try:
             return outcome.Value(operation())
         except StoreError as error:
-            if not isinstance(error, StoreFenced):
-                raise
+            if not isinstance(error, StoreFenced) or self._changes != before:
+                raise  # what an operation did before it met the fence goes with the whole transaction
             return outcome.Error(error)
         except AgentError as error:
             assert self._changes == before, "an operation that refuses has changed nothing"
@@ -201,6 +202,7 @@ class Store:
             kept.setdefault(block, []).append(Span(start, length))
         self.run(lambda: self.ledger.erase_touched(kept))
         self.erase()
+        self.run(self.ledger.settle)
 
 
 def _lock(disk: Disk, path: str) -> Any:

@@ -44,6 +44,14 @@ class Kept(NamedTuple):
     sent_at: int
 
 
+class Release(NamedTuple):
+    """A secret of which an agent lets keys out."""
+
+    agent: str
+    generator: str
+    secret_id: str
+
+
 class _Use(NamedTuple):
     span: Span
     content: bytes
@@ -55,7 +63,7 @@ class Witness:
     def __init__(self) -> None:
         self.blocks: dict[str, Block] = {}
         self.kept: dict[Which, Kept] = {}  # acknowledged, and not done
-        self.released: dict[tuple[str, str, str], set[int]] = defaultdict(set)  # by agent, generator and secret id
+        self.released: dict[Release, dict[int, int]] = defaultdict(dict)  # when (Unix seconds), by index of the key
         self.answered: dict[str, list[Span]] = defaultdict(list)  # user spans, by block
         self._sent: dict[Which, Kept] = {}
         self._done: set[Which] = set()
@@ -70,7 +78,9 @@ class Witness:
         """The end of the highest byte that was seen in use, below those kept for proofs."""
         user = direction is Direction.USER
         limit = len(self.blocks[block].user) - PROOF_BYTES if user else len(self.blocks[block].server)
-        return max([use.span.end for use in self._uses[block, direction] if use.span.end <= limit], default=direction.first)
+        return max(
+            [use.span.end for use in self._uses[block, direction] if use.span.end <= limit], default=direction.first
+        )
 
     def request(self, peer: str, sent: Sent, *, now: int) -> None:
         """A client's request has left."""
@@ -98,10 +108,10 @@ class Witness:
         elif answer.status == 200 and sent.target == wire.FETCH:
             self._shown(peer, wire.decode(wire.Shares, answer.body).shares)
 
-    def release(self, agent: str, generator: str, secret_id: str, indices: Iterable[int]) -> None:
-        """An agent has let these keys out."""
-        out, leaving = self.released[agent, generator, secret_id], set(indices)
-        _expect(not out & leaving, "key-released-twice", f"keys {out & leaving} of {secret_id} by {agent}")
+    def release(self, what: Release, indices: Iterable[int], *, now: int) -> None:
+        """An agent has let these keys of a secret out."""
+        leaving, out = dict.fromkeys(indices, now), self.released[what]
+        _expect(not out.keys() & leaving, "key-released-twice", f"keys {out.keys() & leaving} of {what}")
         out |= leaving
 
     # --- inside
