@@ -1,5 +1,7 @@
 """A set of spans is a set of bytes, kept small."""
 
+from itertools import pairwise
+
 from hypothesis import given, strategies as st
 
 from qfagent.dske import spans
@@ -31,7 +33,7 @@ def test_it_holds_the_bytes_that_were_added(wanted):
 def test_intervals_are_sorted_disjoint_and_never_touch(wanted):
     intervals = list(grown(wanted)[0])
 
-    assert all(before[1] < after[0] for before, after in zip(intervals, intervals[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(intervals))
 
 
 @given(st.lists(SPANS, max_size=60), SPANS)
