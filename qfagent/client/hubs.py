@@ -1,10 +1,8 @@
 """One hub, as a client speaks to it.
 
 * A connection is open before a span is taken. A request without a proven answer closes the hub until `health` answers.
-* Before a block is first spent from, and after a hint that it may be used up, the hub is asked how far it has seen it.
-  If that is further than this client has spent, the client was rolled back: nothing more goes to this hub.
-* An answer that is not proven never moves anything; it can only stop.
-* protocol.md section 4, Retries and Rollback.
+* Nothing is spent from a block that has not passed its vetting.
+* protocol.md section 4, Retries.
 """
 
 from collections import deque
@@ -19,7 +17,8 @@ import trio
 from qfagent.client.desk import Desk
 from qfagent.client.exchange import METHOD, Brought, Received, Reply, Sent
 from qfagent.client.lane import Lane
-from qfagent.client.standing import Standing, Stop
+from qfagent.client.standing import Standing
+from qfagent.client.vetting import Vetting, state_in
 from qfagent.dske import wire
 from qfagent.dske.establish import Draft
 from qfagent.dske.pad import AUTH_BYTES, Pad
@@ -27,7 +26,6 @@ from qfagent.dske.psrd import HubAddress
 from qfagent.errors import (
     AgentError,
     BadHttp,
-    BlockUseless,
     HubStopped,
     HubUnavailable,
     Invalid,
@@ -39,8 +37,6 @@ from qfagent.http.pool import ClientConnection, Connect, Pool
 
 BACKLOG: Final = 1024  # deposits that wait for a hub which was away
 WIDTH: Final = 4  # messages of one kind on their way to one hub
-AVOID_FOR: Final = 600.0  # seconds, a block that the hub says is of no use
-_LOOK_AGAIN: Final = frozenset({"pad-spent", "retired", "unknown-block"})
 
 Compose = Callable[[frozenset[str]], Sent | str]
 Accept = Callable[[Sent, Received], Reply]
@@ -53,8 +49,7 @@ class Hub:
     def __init__(self, address: HubAddress, desk: Desk, dial: Dial, nursery: trio.Nursery) -> None:
         self.address, self.standing = address, Standing(desk.world)
         self._desk, self._dial, self._pool = desk, dial, Pool(dial(address))
-        self._checked: set[str] = set()
-        self._avoided: dict[str, float] = {}
+        self.vetting = Vetting(address.id, desk, self.standing)
         self.deposits: Lane[Draft, str] = Lane(nursery, self._deposit, width=WIDTH, most=wire.MAX_ENTRIES)
         self.fetches: Lane[wire.Wanted, tuple[Brought, ...]] = Lane(
             nursery, self._fetch, width=WIDTH, most=wire.MAX_ENTRIES
@@ -74,11 +69,6 @@ class Hub:
         self.stirred.set()
         self.stirred = trio.Event()
 
-    def forget_checks(self, block: str) -> None:
-        """The block is looked at again before it is spent from."""
-        self._checked.discard(block)
-        self._avoided.pop(block, None)
-
     def unready(self) -> AgentError:
         """Why no block is registered with it."""
         return self.standing.down or self.trouble or HubUnavailable("no PSRD is registered with this hub yet")
@@ -91,17 +81,9 @@ class Hub:
         self.standing.forgive()
         self.stir()
 
-    def stop_for_good(self, block: str) -> None:
-        """A stop that was made durable, in this life or an earlier one."""
-        self.standing.stop = Stop(block, 0, trio.current_time(), durable=True)
-        self._desk.stopped.add(self.id)
-
     def lift_stop(self) -> None:
-        """The operator has spoken: every block is looked at again before it is spent from."""
-        self.standing.stop = None
-        self._desk.stopped.discard(self.id)
-        self._checked.clear()
-        self._avoided.clear()
+        """The operator has spoken."""
+        self.vetting.lift_stop()
         self.stir()
 
     async def aclose(self) -> None:
@@ -115,7 +97,7 @@ class Hub:
         exchange, peer = self._desk.exchange, self._desk.peer
 
         def compose(_: frozenset[str]) -> Sent | str:
-            if block not in self._checked:
+            if not self.vetting.has_passed(block):
                 return block
             return exchange.compose_register(block, peer, prove_with=prove_with)
 
@@ -162,7 +144,7 @@ class Hub:
         with self._deadline():
             async with self._pool.connection() as connection:
                 answer = await connection.exchange("GET", wire.BLOCKS + block, host=self._host)
-        state = _block_state(answer.status, answer.body)
+        state = state_in(answer)
         return state is not None and state.registered
 
     async def look_at(self, block: str) -> None:
@@ -216,6 +198,9 @@ class Hub:
         except (HubUnavailable, BadHttp) as error:
             self.lost(error)
             raise
+        except HubStopped:
+            self.stir()
+            raise
         return reply.check()
 
     async def _exchange(self, compose: Compose, accept: Accept) -> Reply:
@@ -237,9 +222,7 @@ class Hub:
 
     async def _spend(self, connection: ClientConnection, compose: Compose) -> Sent:
         while True:
-            now = trio.current_time()
-            avoided = frozenset(block for block, until in self._avoided.items() if until > now)
-            sent = await self._desk.committer.run(partial(compose, avoided))
+            sent = await self._desk.committer.run(partial(compose, self.vetting.avoided()))
             if isinstance(sent, Sent):
                 return sent
             await self._look_at(connection, sent)
@@ -248,79 +231,19 @@ class Hub:
         try:
             return await self._desk.committer.run(accept)
         except Unproven as error:
-            if error.hint in _LOOK_AGAIN:
-                self._checked.discard(block)
-            if error.hint == "pad-exhausted":
-                self._avoid(block, error.hint)
+            self.vetting.heed(block, error.hint)
             raise
+
+    async def _look_at(self, connection: ClientConnection, block: str) -> None:
+        await self.vetting.judge(block, await connection.exchange("GET", wire.BLOCKS + block, host=self._host))
 
     def _compose(
         self, target: str, body: Callable[[str, Pad], msgspec.Struct], avoided: frozenset[str], *, ciphertext: int
     ) -> Sent | str:
-        block = self._pick(AUTH_BYTES + ciphertext, avoided)
-        if block not in self._checked:
+        block = self.vetting.pick(AUTH_BYTES + ciphertext, avoided)
+        if not self.vetting.has_passed(block):
             return block
         return self._desk.exchange.compose(block, target, partial(body, block), ciphertext=ciphertext)
-
-    def _pick(self, length: int, avoided: frozenset[str]) -> str:
-        """The oldest block with room; on the store's thread."""
-        ready = self._desk.holdings.at(self.id, "ready")
-        if not ready:
-            raise PsrdExhausted("no PSRD is registered with this hub", remedy="carry a PSRD file from it")
-        for holding in ready:
-            answers_fit = holding.server_bytes - self._desk.ledger.seen(holding.id) >= AUTH_BYTES
-            if holding.id not in avoided and answers_fit and self._desk.ledger.room(holding.id) >= length:
-                return holding.id
-        raise PsrdExhausted("the PSRD shared with this hub is used up", remedy="carry a new PSRD file from it")
-
-    # --- how far the hub has seen a block
-
-    async def _look_at(self, connection: ClientConnection, block: str) -> None:
-        answer = await connection.exchange("GET", wire.BLOCKS + block, host=self._host)
-        state = _block_state(answer.status, answer.body)
-        holding, spent = await self._desk.committer.run(
-            lambda: (self._desk.holdings.get(block), self._desk.ledger.next(block))
-        )
-        if state is None or state.retired:
-            self._avoid(block, "unknown-block" if state is None else "retired")
-            if holding.state == "new":
-                raise BlockUseless(f"the hub says that block {block} is retired, or not its own")
-        elif state.user_seen <= spent:
-            self._checked.add(block)
-            self._lift_stop(block)
-        elif holding.state == "new":
-            await self._retire_copied(block)
-        else:
-            self._stop(block, state.user_seen)
-
-    async def _retire_copied(self, block: str) -> None:
-        await self._desk.committer.run(lambda: self._desk.holdings.retire(block, reason="file-in-use"))
-        self._desk.note("block.retired", hub=self.id, block=block, code="file-in-use")
-        raise BlockUseless(f"file-in-use: block {block} is in use by somebody else, it was retired")
-
-    def _avoid(self, block: str, code: str) -> None:
-        if block not in self._avoided:
-            self._desk.note("block.doubted", hub=self.id, block=block, code=code)
-        self._avoided[block] = trio.current_time() + AVOID_FOR
-        self._checked.discard(block)
-
-    def _stop(self, block: str, evidence: int) -> None:
-        before = self.standing.stop
-        if before is not None:
-            self.standing.stop = msgspec.structs.replace(before, evidence=max(before.evidence, evidence))
-        else:
-            self.standing.stop = Stop(block, evidence, trio.current_time())
-            self._desk.stopped.add(self.id)
-            self._desk.note("hub.stopped", hub=self.id, block=block, code="rolled-back")
-            self.stir()
-        self.standing.check()
-
-    def _lift_stop(self, block: str) -> None:
-        stop = self.standing.stop
-        if stop is not None and stop.block == block and not stop.durable:
-            self.standing.stop = None
-            self._desk.stopped.discard(self.id)
-            self._desk.note("hub.resumed", hub=self.id, block=block)
 
     # --- its standing
 
@@ -343,16 +266,6 @@ class Hub:
     def _host(self) -> str:
         host, port = self.address.host, self.address.port
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _block_state(status: int, body: bytes) -> wire.BlockState | None:
-    """What a hub says of a block; None if it does not know it. BadHttp if it says neither."""
-    if status == 404:
-        return None
-    try:
-        return wire.decode(wire.BlockState, body)
-    except Invalid as error:
-        raise BadHttp(f"what the hub says of a block makes no sense: {error}") from None
 
 
 def _statuses(reply: Reply, batch: Sequence[Draft]) -> list[str]:

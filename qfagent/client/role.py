@@ -97,7 +97,7 @@ class Client:
             self.meet(address)
         for level in await self.desk.committer.run(self.desk.holdings.levels):
             if level.state == "stopped" and (hub := self._hubs.get(level.hub)) is not None:
-                hub.stop_for_good(level.id)
+                hub.vetting.stop_for_good(level.id)
         await self._nursery.start(self.inbox.run)
         self._nursery.start_soon(self._sweep)
 

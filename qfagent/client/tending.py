@@ -111,7 +111,7 @@ class Tending:
 
     async def _make_durable(self, block: str, evidence: int) -> None:
         await self._desk.committer.run(lambda: self._desk.holdings.stop(block, reason="rolled-back", evidence=evidence))
-        self._hub.stop_for_good(block)
+        self._hub.vetting.stop_for_good(block)
         self._desk.note("hub.stopped", hub=self._hub.id, block=block, code="rolled-back-for-good")
 
     # --- registration
