@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from qfagent import config as configuration, roles, systemd
+from qfagent import amendment, config as configuration, roles, systemd
 from qfagent.client.report import ClientReport
 from qfagent.config import Config
 from qfagent.errors import AgentError
@@ -191,9 +191,9 @@ class Frame:
     async def reload(self) -> Reloaded:
         """Reads the configuration again; what can be changed while running is changed at once. BadConfig."""
         new = configuration.load(self._path)
-        changed = configuration.changes(self.config, new)
-        applied = tuple(path for path in changed if configuration.is_live(path))
-        self.config = configuration.adopt(self.config, new)
+        changed = amendment.changes(self.config, new)
+        applied = tuple(path for path in changed if path in amendment.LIVE)
+        self.config = amendment.amend(self.config, new)
         self._groups = None
         _logger.setLevel(self.config.log.level.upper())
         self._role.reconfigure()

@@ -18,6 +18,7 @@ MAY = {
     "store": {"errors", "dske", "world"},
     "http": {"errors", "dske"},
     "config": {"errors", "dske"},
+    "amendment": {"config"},
     "logs": set(),
     "systemd": set(),
     "watch": set(),

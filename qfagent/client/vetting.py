@@ -1,7 +1,7 @@
 """Vetting decides which blocks of a hub may be spent from: it asks the hub how far it has seen them.
 
-* It asks before a block is first spent from, and after a hint that it may be used up. If the hub has seen more than this
-  client has spent, the client was rolled back: nothing more goes to this hub.
+* It asks before a block is first spent from, and after a hint that it may be used up. If the hub has seen more than
+  this client has spent, the client was rolled back: nothing more goes to this hub.
 * What the hub says here is not authenticated. It can stop; it never moves a mark.
 * A block whose registration never completed, and of which the hub has seen more, is a copied file: it alone is retired.
 * A block that the hub does not know, or has retired, is left alone for a while, and others are used.
