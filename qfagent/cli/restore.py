@@ -39,11 +39,13 @@ def run(arguments: argparse.Namespace) -> None:
     saved = _parse(Path(arguments.file).read_bytes())
     is_new = not path.exists()
     settings = config.parse(_text(saved, path)) if is_new else config.load(str(path))
+    differs = not is_new and path.read_text() != saved.config
     _check_stopped(settings.control.socket)
     _restore(settings, saved)
     if is_new:
         _write_config(path, saved.config)
-    show(arguments, _report(path, settings, saved, is_new=is_new), _lines)
+    written = {"config": str(path), "config_written": is_new, "config_differs": differs}
+    show(arguments, _report(settings, saved) | written, _lines)
 
 
 def _parse(data: bytes) -> Backup:
@@ -103,16 +105,9 @@ def _write_config(path: Path, text: str) -> None:
         os.fchmod(file.fileno(), 0o640)
 
 
-def _report(path: Path, settings: Config, saved: Backup, *, is_new: bool) -> dict[str, Any]:
+def _report(settings: Config, saved: Backup) -> dict[str, Any]:
     counts = {"hubs": len(saved.hubs), "clients": len(saved.clients), "blocks": len(saved.blocks)}
-    return {
-        "state_dir": settings.state_dir,
-        "fence": FENCE,
-        **counts,
-        "config": str(path),
-        "config_written": is_new,
-        "config_differs": not is_new and path.read_text() != saved.config,
-    }
+    return {"state_dir": settings.state_dir, "fence": FENCE, **counts}
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
