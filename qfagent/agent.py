@@ -19,7 +19,7 @@ import trio
 from qfagent import amendment, config as configuration, roles, systemd
 from qfagent.client.report import ClientReport
 from qfagent.config import Config
-from qfagent.errors import AgentError
+from qfagent.errors import AgentError, BadConfig
 from qfagent.events import Bus
 from qfagent.health import Readiness, common_issues, readiness
 from qfagent.http.limits import Limits
@@ -43,7 +43,7 @@ from qfagent.world import World
 
 GROUPS_LAST: Final = 30.0  # seconds until groups are looked up again
 GRACE: Final = 10.0  # seconds that requests under way may take to finish
-LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=60)
+LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=70)  # three times the longest hub_timeout, and more
 MACHINE_ID: Final = Path("/etc/machine-id")
 _logger = logging.getLogger("qfagent")
 
@@ -203,7 +203,10 @@ class Frame:
 
     async def backup(self) -> bytes:
         """Configuration, registry and tombstones."""
-        text = await trio.Path(self._path).read_text() if self._path else ""
+        try:
+            text = await trio.Path(self._path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadConfig(f"{self._path}: can't be read, and belongs into a backup") from error
         return await self._committer.run(partial(backup.export, self._store.database, config=text))
 
     async def lift_fence(self) -> None:

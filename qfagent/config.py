@@ -102,7 +102,7 @@ class ClientSection(Section, frozen=True):
 
     def __post_init__(self) -> None:
         _check_absolute(self.inbox or "/", "inbox")
-        _check_range(self.hub_timeout, "hub_timeout", least=0.05, most=60)
+        _check_range(self.hub_timeout, "hub_timeout", least=0.05, most=20)
         _check_range(self.scan_interval, "scan_interval", least=0.1, most=3600)
 
 
@@ -187,8 +187,8 @@ def parse_address(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", text)
     host = (match[1] or match[2]) if match else ""
     port = int(match[3] or DEFAULT_PORT) if match else 0
-    if not is_host(host) or not 0 <= port <= 65535:
-        raise ValueError("listen: expected host:port")
+    if not is_host(host) or not 1 <= port <= 65535:
+        raise ValueError("listen: expected host:port, with a port from 1 to 65535")
     return host, port
 
 

@@ -114,7 +114,23 @@ ALARMS: Final = frozenset(
     {"block.retired", "hub.stopped", "hub.faulty", "psrd.contradiction", "store.fenced", "store.failed"}
 )
 WARNINGS: Final = frozenset(
-    {"hub.down", "hub.suspect", "block.doubted", "psrd.rejected", "psrd.not-registered", "psrd.not-overwritten"}
+    {
+        "block.doubted",
+        "client.sweep-failed",
+        "config.refused",
+        "control.denied",
+        "hub.down",
+        "hub.not-listening",
+        "hub.suspect",
+        "hub.sweep-failed",
+        "key.mismatch",
+        "pool.limit",
+        "pool.problem",
+        "psrd.not-overwritten",
+        "psrd.not-registered",
+        "psrd.rejected",
+        "psrd.unreadable",
+    }
 )
 
 

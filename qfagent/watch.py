@@ -2,8 +2,10 @@
 
 * Many events are one wake-up; nothing is queued without bound.
 * Only what others do is watched: a scan's own reading raises no event.
+* Where there is no watch to be had (the kernel's limits, a folder that is missing), the agent works without.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,7 +20,9 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
 
+_logger = logging.getLogger("qfagent")
 _KINDS: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileCreatedEvent,
@@ -42,12 +46,25 @@ class _Waker(FileSystemEventHandler):
 @contextmanager
 def watching(folders: dict[str, Callable[[], None]]) -> Iterator[None]:
     """Calls a folder's waker on trio's thread, soon after something happened there, while the block lasts."""
-    observer = Observer()
-    for folder, wake in folders.items():
-        observer.schedule(_Waker(wake), folder, event_filter=_KINDS)
-    observer.start()
+    observer = _start(folders)
     try:
         yield
     finally:
-        observer.stop()
-        observer.join()
+        if observer is not None:
+            observer.stop()
+            observer.join()
+
+
+def _start(folders: dict[str, Callable[[], None]]) -> BaseObserver | None:
+    observer = None
+    try:
+        observer = Observer()
+        for folder, wake in folders.items():
+            observer.schedule(_Waker(wake), folder, event_filter=_KINDS)
+        observer.start()
+    except OSError as error:
+        _logger.warning("no watch, only scans", extra={"event": "watch.failed", "fields": {"reason": error.strerror}})
+        if observer is not None:
+            observer.stop()
+        return None
+    return observer

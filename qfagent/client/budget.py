@@ -37,6 +37,11 @@ class FetchBudget:
         if asked >= PER_ID:
             raise FetchLimit(f"this id was fetched {PER_ID} times already", remedy="let the generator make a new key")
 
+    def give_back(self, secret_id: str | None) -> None:
+        """No hub has answered the fetch: it has told nobody anything, and is not counted."""
+        if secret_id is not None and secret_id in self._asked:
+            self._asked[secret_id] -= 1
+
     def missed(self, *, now: float) -> None:
-        """The fetch has found nothing."""
+        """The fetch has found nothing at any hub that answered."""
         self._misses.append(now)

@@ -116,6 +116,8 @@ class Commands:
             host, port = parse_address(call.body(Address).address)
         except ValueError as error:
             raise BadRequest("address: expected host:port") from error
+        if not ids.matches(ids.HEX_ID, call.params["id"]):
+            raise BadRequest("hub: expected 32 lower-case hex digits")
         await self._client.move(HubAddress(call.params["id"], host, port))
         return {"id": call.params["id"], "host": host, "port": port}
 

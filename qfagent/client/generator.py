@@ -25,11 +25,12 @@ RETRY_FOR: Final = 3600.0  # seconds that a hub which was away may still get its
 Key = tuple[str, Secret]
 """A key id, and the key's 32 bytes."""
 
+# what a hub says instead of "stored", and what to do about it
 _REFUSED: Final = {
-    "unknown-recoverer": "the other peer is not registered with this hub; carry a PSRD file from it to that peer",
-    "recoverer-exhausted": "the other peer has no PSRD left with this hub; carry a new file from it to that peer",
-    "quota": "the other peer has not fetched enough of what was made for it",
-    PsrdExhausted.slug: "the PSRD shared with this hub is used up; carry a new file from it",
+    "unknown-recoverer": ("the other peer is not registered with it", "carry a PSRD file from the hub to that peer"),
+    "recoverer-exhausted": ("the other peer has no PSRD left with it", "carry a new file from the hub to that peer"),
+    "quota": ("the other peer has too much to fetch already", "let the other peer fetch its keys first"),
+    PsrdExhausted.slug: ("the PSRD shared with it is used up", "carry a new PSRD file from it"),
 }
 
 
@@ -66,6 +67,7 @@ class Generator:
     async def establish(self, peer: str, *, count: int = 1) -> list[Key]:
         """`count` new keys (1 to 64) with a peer. BadRequest, TooFewHubs, PsrdExhausted, TimedOut, StoreError."""
         self._check(peer, count)
+        self._desk.store.fence.check()
         k = self._desk.settings().shares_required
         hubs = await self._usable_hubs(k)
         made = establish(peer, hubs=[hub.id for hub in hubs], k=k, count=count, random=self._desk.world.random)
@@ -113,7 +115,8 @@ class Generator:
         with trio.move_on_after(seconds) as deadline:
             async for hub, status in answers:
                 if status not in KEPT_BY:
-                    answers.failures[hub.id] = DepositRefused(_REFUSED.get(status, f"it answered {status}"))
+                    reason, remedy = _REFUSED.get(status, (f"it answered {status}", ""))
+                    answers.failures[hub.id] = DepositRefused(reason, remedy=remedy)
                 else:
                     kept += 1
                 if kept == k:

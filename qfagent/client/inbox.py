@@ -9,7 +9,7 @@
 
 import base64
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -36,6 +36,7 @@ from qfagent.store.disk import Facts
 STALLED_AFTER: Final = 30.0  # seconds without growth, until an incomplete file is a health issue
 REJECTED_AFTER: Final = 86_400.0  # seconds without growth, until it is rejected
 JITTER: Final = 0.2  # of the interval between scans
+FEW: Final = 5  # files that an issue names
 
 
 class _Cut(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ class Inbox:
         self._cut: dict[str, _Cut] = {}
         self._unreadable: dict[str, NotPermitted] = {}
         self._backoff = Backoff(desk.world)
-        self._held_back: dict[str, StoreError] = {}  # in the round that is under way, or was the last
+        self._held_back: dict[str, StoreError] = {}  # by path; in the round that is under way, or was the last
         self.held: StoreError | None = None
 
     def wake(self) -> None:
@@ -75,13 +76,13 @@ class Inbox:
         """What an operator should see to, by code."""
         issues = {}
         if self._unreadable:
-            issues["inbox-unreadable"] = "; ".join(error.detail for error in self._unreadable.values())
+            issues["inbox-unreadable"] = _few([error.detail for error in self._unreadable.values()], between="; ")
         stalled = [shown(name) for name, cut in self._cut.items() if trio.current_time() - cut.since >= STALLED_AFTER]
         if stalled:
-            issues["inbox-incomplete"] = f"incomplete, and not growing: {', '.join(sorted(stalled))}; copy them again"
+            issues["inbox-incomplete"] = f"incomplete, and not growing: {_few(stalled)}; copy them again"
         if self.held is not None:
-            held_back = ", ".join(map(shown, sorted(self._held_back)))
-            issues["inbox-held"] = f"{held_back or 'everything'} is held back: {self.held}"
+            held_back = [shown(path.rpartition("/")[2]) for path in self._held_back]
+            issues["inbox-held"] = f"{_few(held_back) or 'everything'} is held back: {self.held}"
         return issues
 
     def counts(self) -> dict[str, int]:
@@ -104,22 +105,24 @@ class Inbox:
         return self._desk.settings().scan_interval * (1 + JITTER * (self._desk.world.fraction() - 0.5))
 
     @contextmanager
-    def _holding_back(self, name: str) -> Iterator[None]:
+    def _holding_back(self, path: str) -> Iterator[None]:
         """What hits this file alone does not keep the others from coming in."""
         try:
             yield
         except StoreError as error:
             if isinstance(error, DiskFull | StoreFenced) or self._desk.store.failed:
                 raise
-            self._held_back[name] = error
+            self._held_back[path] = error
 
     async def _scan(self) -> None:
         names = await self._desk.world.in_thread(self._folder.names)
         self._cut = {name: cut for name, cut in self._cut.items() if name in names}
         self._unreadable = {name: error for name, error in self._unreadable.items() if name in names}
         for name in names:
-            with self._holding_back(name):
-                await self._consider(name)
+            path = f"{self._folder.path}/{name}"
+            if path not in self._held_back:  # what is left of it is no file to judge
+                with self._holding_back(path):
+                    await self._consider(name)
 
     async def _consider(self, name: str) -> None:
         try:
@@ -163,15 +166,19 @@ class Inbox:
     async def _erase_leftovers(self) -> None:
         """What a crash left between ingesting a file and erasing it; a new file of that name is left alone."""
         for path, block in (await self._desk.committer.run(self._ingestion.leftovers.all)).items():
-            try:
-                with self._folder.open(path) as dropped:
-                    if _is_of(block, await self._desk.world.in_thread(dropped.read)):
-                        await self._erase(dropped)
-            except FileNotFoundError:
-                await self._desk.world.in_thread(self._folder.sync)  # what was removed may be there after power loss
-            except (NotPermitted, PsrdRejected):
-                pass
-            await self._desk.committer.run(partial(self._ingestion.leftovers.remove, path))
+            with self._holding_back(path):
+                await self._erase_leftover(path, block)
+
+    async def _erase_leftover(self, path: str, block: str) -> None:
+        try:
+            with self._folder.open(path) as dropped:
+                if _is_of(block, await self._desk.world.in_thread(dropped.read)):
+                    await self._erase(dropped)
+        except FileNotFoundError:
+            await self._desk.world.in_thread(self._folder.sync)  # what was removed may be there after power loss
+        except (NotPermitted, PsrdRejected):
+            pass
+        await self._desk.committer.run(partial(self._ingestion.leftovers.remove, path))
 
     async def _wait_for_more(self, name: str, error: AgentError) -> None:
         cut = self._cut.get(name)
@@ -182,6 +189,12 @@ class Inbox:
         await self._desk.world.in_thread(partial(self._folder.reject, name, error, now=self._desk.world.now()))
         event = "psrd.contradiction" if error.slug == "psrd-contradiction" else "psrd.rejected"
         self._desk.note(event, file=shown(name), code=error.slug, reason=str(error))
+
+
+def _few(texts: list[str], *, between: str = ", ") -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(texts) - FEW} more" if len(texts) > FEW else ""
+    return between.join(sorted(texts)[:FEW]) + more
 
 
 def _is_of(block: str, data: bytes) -> bool:

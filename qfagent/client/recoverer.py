@@ -43,7 +43,7 @@ class Recoverer:
         BadRequest, NotFound, KeyGone, TooFewHubs, ThresholdMismatch, AmbiguousGenerator, FetchLimit, StoreError.
         """
         secret_id, index = _parse(key_id, peer)
-        again = self._ring.given(secret_id, index, uid=uid, now=trio.current_time())
+        again = self._ring.given(secret_id, index, generator=peer, uid=uid, now=trio.current_time())
         if again is not None:
             return again[0], (key_id, again[1])
         held = await self._find(secret_id, index, peer)
@@ -76,7 +76,7 @@ class Recoverer:
         gathering = await self._gather((peer, None), self._has_enough)
         held = self._ring.oldest(peer)
         if held is None and not any(gathering.validated(which) for which in gathering.found):
-            self._budget.missed(now=trio.current_time())
+            self._count_miss(gathering)
             raise self._why_not(gathering, f"a key that waits from {peer}")
         return held
 
@@ -91,12 +91,16 @@ class Recoverer:
                 if any(gathering.validated(which) for which in gathering.found):
                     raise KeyGone("this key is being handed out to somebody else")
                 if not gathering.found:
-                    self._budget.missed(now=trio.current_time())
+                    self._count_miss(gathering)
                 raise self._why_not(gathering, f"secret {secret_id}")
         if len(found) > 1:
             names = ", ".join(sorted(held.generator for held in found))
             raise AmbiguousGenerator(f"{names} have made secrets under this id", remedy="say which peer is meant")
         return found[0]
+
+    def _count_miss(self, gathering: Gathering) -> None:
+        if gathering.answered:
+            self._budget.missed(now=trio.current_time())
 
     def _waiting(self, secret_id: str, index: int, peer: str | None) -> list[Held]:
         return [held for held in self._ring.holding(secret_id, generator=peer) if index in held.keys]
@@ -114,6 +118,7 @@ class Recoverer:
         """One fetch for all who want the same; what it rebuilds goes into the ring."""
         settings = self._desk.settings()
         gathering = self._under_way.get(wanted)
+        is_first = gathering is None
         if gathering is None:
             self._budget.spend(wanted[1], now=trio.current_time())
             gathering = Gathering(
@@ -125,6 +130,8 @@ class Recoverer:
             await gathering.wait(lambda: enough(gathering), seconds=ROUNDS * settings.hub_timeout)
         finally:
             self._under_way.pop(wanted, None)
+        if is_first and not gathering.answered:
+            self._budget.give_back(wanted[1])
         await self._keep(gathering)
         return gathering
 

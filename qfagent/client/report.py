@@ -87,7 +87,8 @@ async def report_hubs(client: Client) -> list[HubReport]:
     """Every hub that is known."""
     levels = await client.desk.committer.run(client.desk.holdings.levels)
     left = by_hub(levels)
-    return [_report_hub(client, hub, levels, left.get(hub.id, Left())) for hub in client.hubs()]
+    hubs = sorted(client.hubs(), key=lambda hub: hub.id)
+    return [_report_hub(client, hub, levels, left.get(hub.id, Left())) for hub in hubs]
 
 
 async def report_psrd(client: Client) -> list[PsrdReport]:

@@ -1,10 +1,11 @@
 """The ring holds recovered secrets until their keys are handed over; in memory only.
 
 * A key leaves the ring when it is handed over, before anything is awaited: no two callers get the same one.
-* A caller that lost the answer may have it again for `GRACE` seconds, the same uid only.
+* A caller that lost the answer may have it again for `GRACE` seconds, the same uid only, and of the peer it names.
 * When all keys of a secret are out, or it has expired, the ring forgets it and says so.
 """
 
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -38,7 +39,8 @@ class Ring:
     def __init__(self) -> None:
         self._by_id: dict[str, dict[str, Held]] = {}  # secret id -> generator -> secret
         self._by_generator: dict[str, dict[str, Held]] = {}  # generator -> secret id -> secret, oldest first
-        self._given: dict[tuple[str, int], _Given] = {}  # by secret id and index, oldest first
+        self._given: dict[tuple[str, int], dict[str, _Given]] = {}  # by secret id and index, then by generator
+        self._given_order: deque[tuple[float, tuple[str, int], str]] = deque()  # until when, oldest first
 
     def add(self, held: Held) -> None:
         """Takes a secret in, behind those that are there."""
@@ -76,17 +78,28 @@ class Ring:
         """Keeps keys that are being handed over for a caller that loses the answer."""
         self.forget_given(now=now)
         for index, key in keys.items():
-            self._given[held.secret_id, index] = _Given(key, held.generator, uid, now + GRACE)
+            which = (held.secret_id, index)
+            self._given.setdefault(which, {})[held.generator] = _Given(key, held.generator, uid, now + GRACE)
+            self._given_order.append((now + GRACE, which, held.generator))
 
-    def given(self, secret_id: str, index: int, *, uid: int, now: float) -> tuple[str, Secret] | None:
-        """Generator and key, if this caller was given the key a moment ago."""
-        given = self._given.get((secret_id, index))
-        return (given.generator, given.key) if given and given.uid == uid and given.until > now else None
+    def given(
+        self, secret_id: str, index: int, *, generator: str | None, uid: int, now: float
+    ) -> tuple[str, Secret] | None:
+        """Generator and key, if this caller was given the key a moment ago; the generator's, or whose it was."""
+        found = self._given.get((secret_id, index), {}).values()
+        own = [given for given in found if given.uid == uid and given.until > now]
+        fitting = [given for given in own if generator in (None, given.generator)]
+        return (fitting[0].generator, fitting[0].key) if len(fitting) == 1 else None
 
     def forget_given(self, *, now: float) -> None:
         """Drops keys that were handed over long enough ago."""
-        while self._given and next(iter(self._given.values())).until <= now:
-            del self._given[next(iter(self._given))]
+        while self._given_order and self._given_order[0][0] <= now:
+            until, which, generator = self._given_order.popleft()
+            found = self._given.get(which, {})
+            if generator in found and found[generator].until <= until:
+                del found[generator]
+            if not found:
+                self._given.pop(which, None)
 
     def expire(self, *, now: int) -> list[Held]:
         """Takes out the secrets that have expired."""

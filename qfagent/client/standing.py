@@ -58,7 +58,7 @@ class Standing:
     def forgive(self) -> None:
         """Starts anew, as if nothing had failed."""
         self._backoff.worked()
-        self.down = None
+        self.down = self.heard_at = self.proven_at = self.latency = None
 
     def healthy(self) -> None:
         """`health` has answered: requests may be sent, but the hub has proven nothing yet."""

@@ -2,7 +2,8 @@
 
 * protocol.md section 2. `decode` takes arbitrary bytes and gives a valid `Block` or says which member is wrong.
 * A file that ends too early is told from one that is wrong: the inbox waits for the first, and rejects the other.
-* No error repeats a value: it might be a piece of pad.
+* No error repeats a value, or a name that is not ours: it might be a piece of pad.
+* Zeros are what erasing leaves: a run of them is no PSRD, and a store that met it later would stand still.
 """
 
 import binascii
@@ -20,6 +21,7 @@ from qfagent.errors import PsrdIncomplete, PsrdRejected
 VERSION: Final = 2
 DEFAULT_PORT: Final = 27277
 MAX_FILE: Final = (2 * MAX_PAD + 2) // 3 * 4 + 65536  # bytes: two pads in base64, and room for the other members
+_ERASED = bytes(16)  # in a pad of 64 MiB by chance once in 2^102 files
 _HOST = (
     r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
 )
@@ -74,6 +76,8 @@ def decode(data: bytes) -> Block:
         if not fits(members[name]):
             raise PsrdRejected(f"{name}: expected {expected}")
     psrd = _base64(members["psrd"])
+    if _ERASED in psrd:
+        raise PsrdRejected(f"psrd: expected random bytes, found {len(_ERASED)} zeros in a row")
     split = _split(members, len(psrd))
     return Block(
         hub=HubAddress(members["security_hub_id"], members["security_hub_fqdn"], members["security_hub_port"]),
@@ -92,7 +96,8 @@ def _members(data: bytes) -> dict[str, Any]:
     except strict_json.Incomplete as error:
         raise PsrdIncomplete(f"the file ends too early: {error}") from error
     except strict_json.Repeated as error:
-        raise PsrdRejected(f"{error.member}: expected once, found again") from error
+        member = error.member if error.member in _NAMES else "a member"
+        raise PsrdRejected(f"{member}: expected once, found again") from error
     except ValueError as error:
         raise PsrdRejected(f"expected one JSON object in UTF-8: {error}") from error
     if not isinstance(members, dict):
@@ -134,6 +139,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ),
     ("psrd", "a string of padded base64", lambda value: type(value) is str),
 )
+_NAMES = frozenset({"user_bytes", "server_bytes", *(name for name, _, _ in _RULES)})
 
 
 def _base64(text: str) -> bytes:

@@ -34,7 +34,7 @@ def loads(data: bytes) -> Any:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
         kind = Incomplete if _is_cut(text, error) else ValueError
-        raise kind(f"{error.msg.lower()} at character {error.pos}") from None
+        raise kind(f"{error.msg.lower().removesuffix(' at')} at character {error.pos}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
@@ -65,9 +65,9 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def split_target(target: str) -> tuple[str, dict[str, str]]:
-    """Path and query of a request target; BadRequest if the query names something twice."""
-    parts = urlsplit(target)
-    query = parse_qs(parts.query, keep_blank_values=True)
+    """Path and query of a request target in origin form; BadRequest if the query names something twice."""
+    path, _, text = target.partition("?")
+    query = parse_qs(text, keep_blank_values=True)
     if any(len(values) > 1 for values in query.values()):
         raise BadRequest("expected every name in the query once")
-    return parts.path, {name: values[0] for name, values in query.items()}
+    return path, {name: values[0] for name, values in query.items()}

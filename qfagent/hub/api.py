@@ -13,7 +13,7 @@ import trio
 
 from qfagent import __version__
 from qfagent.dske import envelope, ids, wire
-from qfagent.errors import NotFound, Refusal
+from qfagent.errors import NotFound, Refusal, StoreError
 from qfagent.http.message import Request, Response, problem
 from qfagent.hub.books import Books
 from qfagent.hub.exchange import Answer, Message, refused
@@ -49,9 +49,19 @@ class Api:
         self._committer, self._note, self._books, self._bound = around.committer, around.note, books, bound
         self._health = Response(200, wire.encode(wire.Health(hub_id, __version__)))
         self._patience = Patience()
+        self._trouble = ""  # the slug of what keeps the store from working
 
     async def respond(self, request: Request) -> Response:
-        """The response to any request."""
+        """The response to any request; what keeps the store from working is told once in the events."""
+        try:
+            return await self._respond(request)
+        except StoreError as error:
+            if self._trouble != error.slug:
+                self._note("hub.store-trouble", code=error.slug, reason=str(error))
+            self._trouble = error.slug
+            return problem(error)
+
+    async def _respond(self, request: Request) -> Response:
         if request.method == "GET" and request.target == wire.HEALTH:
             return self._health
         if request.method == "GET" and request.target.startswith(wire.BLOCKS):
@@ -63,6 +73,7 @@ class Api:
     async def _exchange(self, request: Request) -> Response:
         message = Message(request.method, request.target, request.body, request.values(_AUTH), request.values(_PROOF))
         answer = await self._committer.run(partial(self._books.exchange.answer, message))
+        self._trouble = ""
         for event in answer.events:
             self._note(event.name, **event.fields)
             if event.name.startswith("client."):
@@ -79,7 +90,7 @@ class Api:
     def _response(self, request: Request, answer: Answer) -> Response:
         if answer.auth is not None:
             return _http(answer, ((envelope.AUTH_HEADER, answer.auth),))
-        if self._patience.spend(request.peer):
+        if answer.is_proven or self._patience.spend(request.peer):
             return _http(answer, ())
         return Response(429, b"{}", "application/problem+json")
 

@@ -1,6 +1,6 @@
 """What local tools may ask of a hub: the local distributor's work."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -37,7 +37,7 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Expiry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Forget clients whose file was handed out and never used, if they are older than this; seconds."""
 
-    older_than: float
+    older_than: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Expired(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ class Deposits:
             self._shares.finish(name, done.generator, done.secret_id)
         found: dict[tuple[str, str], Share] = {}
         for wanted in request.secrets:
-            for share in self._matching(name, wanted):
+            for share in self._matching(name, wanted, openable):
                 if share.block in openable and len(found) < wire.MAX_ENTRIES:
                     found[share.generator, share.secret_id] = share
         return wire.Shares(tuple(self.show(share) for share in found.values()))
@@ -95,7 +95,7 @@ class Deposits:
 
     def _place(self, generator: str, deposit: wire.Deposit, blocks: Iterable[str]) -> tuple[str | None, str]:
         """Why the share can't be kept, or None and the block to wrap it under."""
-        if self._shares.known(deposit.recoverer, generator, deposit.secret_id):
+        if self._shares.known(deposit.recoverer, generator, deposit.secret_id, now=self._rules.now()):
             return wire.DUPLICATE, ""
         size = len(deposit.share)
         block = next((block for block in blocks if self._has_room(block, size)), None)
@@ -118,12 +118,13 @@ class Deposits:
         listed = [entry for entry in seen if entry.block in own]
         return [entry.block for entry in listed if not self.retire_if_rolled_back(entry.block, entry.seen)]
 
-    def _matching(self, recoverer: str, wanted: wire.Wanted) -> list[Share]:
-        now = self._rules.now()
+    def _matching(self, recoverer: str, wanted: wire.Wanted, openable: Iterable[str]) -> list[Share]:
+        now, generator = self._rules.now(), wanted.generator
         if isinstance(wanted.secret_id, str):
             found = self._shares.of_id(recoverer, wanted.secret_id, now=now)
-            return [share for share in found if wanted.generator in (share.generator, msgspec.UNSET)]
-        return self._shares.of_generator(recoverer, str(wanted.generator), now=now, limit=wire.MAX_ENTRIES)
+            return [share for share in found if generator in (share.generator, msgspec.UNSET)]
+        limit = wire.MAX_ENTRIES
+        return self._shares.of_generator(recoverer, str(generator), blocks=openable, now=now, limit=limit)
 
     def show(self, share: Share) -> wire.Wrapped:
         """A share as its recoverer gets to see it; it counts as fetched."""

@@ -38,13 +38,17 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the hub says; `auth` is the value of its DSKE-Auth header, if it is authenticated."""
+    """What the hub says; `auth` is the value of its DSKE-Auth header, if it is authenticated.
+
+    `is_proven`: the message has verified, though the answer to it can't be authenticated.
+    """
 
     status: int
     body: bytes
     auth: str | None = None
     slug: str = "ok"
     events: tuple[Event, ...] = ()
+    is_proven: bool = False
 
 
 class Exchange:
@@ -60,15 +64,22 @@ class Exchange:
 
     def answer(self, message: Message) -> Answer:
         """The answer to any message at all; runs inside a transaction."""
+        self._journal.drain()  # of a transaction that failed: it has not happened
         try:
             auth, pad = self._verified(message)
-            self._check_rollback(auth)
-            self._check_room(auth.block)
         except Refusal as refusal:
             answer = refused(refusal)
         else:
-            answer = self._authenticated(message, auth, pad)
+            answer = self._proven(message, auth, pad)
         return msgspec.structs.replace(answer, events=self._journal.drain())
+
+    def _proven(self, message: Message, auth: Auth, pad: Pad) -> Answer:
+        try:
+            self._check_rollback(auth)
+            self._check_room(auth.block)
+        except Refusal as refusal:
+            return msgspec.structs.replace(refused(refusal), is_proven=True)
+        return self._authenticated(message, auth, pad)
 
     def _verified(self, message: Message) -> tuple[Auth, Pad]:
         try:

@@ -78,10 +78,10 @@ class Provisioner:
         """Takes one file out of the pool for good: handed out before its first byte is seen. NotFound."""
         async with self._one_at_a_time:
             await self._notice_gone()
-            data, name = await self._committer.run(self._take_one)
-            while not await self._world.in_thread(partial(self._erase_file, name)):  # somebody was faster
-                data, name = await self._committer.run(self._take_one)
-        self._note("pool.taken", client=name)
+            data, client = await self._committer.run(self._take_one)
+            while not await self._world.in_thread(partial(self._erase_file, client.name)):  # somebody was faster
+                data, client = await self._committer.run(self._take_one)
+        self._note("pool.taken", client=client.id)
         self.stir()
         return data
 
@@ -215,13 +215,13 @@ class Provisioner:
         else:
             self._hand_out(client.id, "none", was="used")
 
-    def _take_one(self) -> tuple[bytes, str]:
+    def _take_one(self) -> tuple[bytes, Client]:
         ready = self._clients("ready")
         if not ready:
             raise NotFound("the pool is empty", remedy="wait until the provisioner has topped it up")
         data = handout.file_of(self._books, self._store.pads, ready[0], self._premises.hub)
         self._hand_out(ready[0].id, "out", was="ready")
-        return data, ready[0].name
+        return data, ready[0]
 
     # --- in another thread
 

@@ -56,16 +56,18 @@ class Control:
 
     async def _release(self, route: Route, call: Call) -> Response:
         """Calls that release keys are logged, with who asked and how it ended."""
-        began, outcome = trio.current_time(), "ok"
+        began, outcome = trio.current_time(), "failed"  # unless it comes to its end
         try:
-            return _encoded(await route.handler(call))
+            response = _encoded(await route.handler(call))
+            outcome = "ok"
         except AgentError as error:
             outcome = error.slug
-            return problem(error)
+            response = problem(error)
         finally:
             spent = round((trio.current_time() - began) * 1000, 3)
             verb = "establish" if route.method == "POST" else "recover"
             self._note("key.answered", verb=verb, outcome=outcome, dur_ms=spent, **_who(call.request))
+        return response
 
     def _admitted(self, request: Request) -> tuple[Route, Call]:
         caller = request.peer
@@ -77,7 +79,7 @@ class Control:
         found = [(route, params) for route in self._routes() if (params := route.match(path)) is not None]
         fitting = [(route, params) for route, params in found if route.method == request.method]
         if any(route.verb not in verbs for route, _ in fitting or found):
-            raise NotPermitted("this caller may not do that")
+            raise NotPermitted("this caller may not do that", remedy="ask a member of the admin group, or root")
         if not fitting:
             raise NotFound("there is no such route; see /openapi.json")
         route, params = fitting[0]

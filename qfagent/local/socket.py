@@ -9,6 +9,7 @@ import errno
 import grp
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 import msgspec
 import trio
 
-from qfagent.errors import NotPermitted, WrongState
+from qfagent.errors import WrongState
 from qfagent.http.routes import Verb
 
 OVERFLOW_UID: Final = 65534
@@ -54,11 +55,9 @@ class Access(msgspec.Struct, frozen=True):
 
 
 def identify(stream: trio.abc.Stream) -> Caller:
-    """Who has connected; NotPermitted if that is somebody from another user namespace."""
+    """Who has connected; OSError if that is in too many groups to be told."""
     assert isinstance(stream, trio.SocketStream), "the control socket is a socket"
-    pid, uid, gid = struct.unpack("3i", stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    if uid == OVERFLOW_UID and os.geteuid() != OVERFLOW_UID:
-        raise NotPermitted("callers from another user namespace are not known here")
+    pid, uid, gid = struct.unpack("3I", stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return Caller(pid, uid, frozenset((gid, *_peer_groups(stream))))
 
 
@@ -71,7 +70,14 @@ def find_group(name: str) -> int | None:
 
 
 async def listen(path: str, *, group: int | None) -> trio.SocketListener:
-    """Listens on a Unix socket; WrongState if another agent does. OSError if the folder does not let it."""
+    """Listens on a Unix socket; WrongState if another agent does, or the folder does not let it."""
+    try:
+        return await _listen(path, group)
+    except OSError as error:
+        raise WrongState(f"can't listen on {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+async def _listen(path: str, group: int | None) -> trio.SocketListener:
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await _bind(sock, path)
@@ -99,6 +105,8 @@ async def _bind(sock: trio.socket.SocketType, path: str) -> None:
 
 
 async def _remove_if_dead(path: str) -> None:
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise WrongState(f"what is at {path} is no socket", remedy="name another path in control.socket")
     with trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             await probe.connect(path)

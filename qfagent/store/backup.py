@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from qfagent.errors import BadRequest, WrongState
+from qfagent.errors import Invalid, WrongState
 from qfagent.store.database import Database
 
 FORMAT: Final = 1
@@ -44,13 +44,13 @@ def export(database: Database, *, config: str) -> bytes:
 
 
 def parse(data: bytes) -> Backup:
-    """The backup in a file; BadRequest."""
+    """The backup in a file; Invalid."""
     try:
         backup = msgspec.json.decode(data, type=Backup)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"expected a backup of qfagent: {error}") from error
+        raise Invalid("malformed", f"expected a backup of qfagent: {error}") from error
     if backup.format != FORMAT:
-        raise BadRequest(f"expected a backup of format {FORMAT}, got {backup.format}")
+        raise Invalid("malformed", f"expected a backup of format {FORMAT}, got {backup.format}")
     return backup
 
 

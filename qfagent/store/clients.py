@@ -100,18 +100,18 @@ class Clients:
 
     def all(self) -> list[Client]:
         """Every client, oldest first."""
-        rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients ORDER BY created, id")
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients ORDER BY born")
         return [Client(*row) for row in rows]
 
     def waiting(self) -> list[Client]:
         """The clients that wait for approval."""
-        rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients WHERE wanted IS NOT NULL ORDER BY created, id")
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM clients WHERE wanted IS NOT NULL ORDER BY born")
         return [Client(*row) for row in rows]
 
     def with_handout(self, *handouts: str) -> list[Client]:
         """The clients whose pool file is in one of these states."""
         marks = ", ".join("?" * len(handouts))
-        sql = f"SELECT {_COLUMNS} FROM clients WHERE handout != 'none' AND handout IN ({marks}) ORDER BY created, id"
+        sql = f"SELECT {_COLUMNS} FROM clients WHERE handout != 'none' AND handout IN ({marks}) ORDER BY born"
         return [Client(*row) for row in self._database.rows(sql, *handouts)]
 
     def count(self) -> dict[str, int]:

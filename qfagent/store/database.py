@@ -54,10 +54,11 @@ CREATE TABLE released (
 CREATE INDEX released_by_expiry ON released (expires_at);
 
 CREATE TABLE clients (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, peer TEXT UNIQUE, created INTEGER NOT NULL,
+    born INTEGER PRIMARY KEY,       -- the order of arrival
+    id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, peer TEXT UNIQUE, created INTEGER NOT NULL,
     handout TEXT NOT NULL,          -- pool file: writing, ready, out; none: it never had one, or it was used
     wanted TEXT, latest TEXT, last_seen INTEGER
-) WITHOUT ROWID;
+);
 CREATE INDEX clients_by_handout ON clients (handout) WHERE handout != 'none';
 CREATE TABLE shares (
     seq INTEGER PRIMARY KEY,        -- the order of arrival

@@ -40,7 +40,7 @@ class Holding(msgspec.Struct, frozen=True):
 
 
 class Level(msgspec.Struct, frozen=True):
-    """How far a block is used, in bytes: `spent` of the user pad, `seen` of the server pad."""
+    """How far a block is used, in bytes: `spent` of the user pad, but for `ahead`; `seen` of the server pad."""
 
     id: str
     hub: str
@@ -50,11 +50,12 @@ class Level(msgspec.Struct, frozen=True):
     server_bytes: int
     spent: int
     seen: int
+    ahead: int = 0
 
     @property
     def user_left(self) -> int:
         """Bytes that can still be sent with."""
-        return max(0, self.user_bytes - PROOF_BYTES - self.spent)
+        return max(0, self.user_bytes - PROOF_BYTES - self.spent + self.ahead)
 
     @property
     def server_left(self) -> int:
@@ -96,8 +97,9 @@ class Holdings:
     def levels(self) -> list[Level]:
         """How full the pads of every live block are, by hub, oldest first."""
         live = "own = 0 AND state IN ('new', 'ready', 'stopped')"
-        sql = f"SELECT {_LEVEL} FROM blocks WHERE {live} ORDER BY hub, born"
-        return [Level(*row) for row in self._database.rows(sql)]
+        rows = self._database.rows(f"SELECT {_LEVEL} FROM blocks WHERE {live} ORDER BY hub, born")
+        levels = [Level(*row) for row in rows]
+        return [msgspec.structs.replace(level, ahead=self._ledger.ahead(level.id)) for level in levels]
 
     def make_ready(self, block: str) -> None:
         """The hub has registered the block."""

@@ -85,6 +85,11 @@ class Ledger:
         """The end of what was spent or reserved of the own pad."""
         return self._marks(block).spent
 
+    def ahead(self, block: str) -> int:
+        """Bytes that are reserved and not yet given out; they are lost when the agent stops."""
+        marks = self._held.get(block)
+        return 0 if marks is None else marks.spent - marks.next
+
     def room(self, block: str, *, limit: int | None = None) -> int:
         """Bytes of the own pad that can still be spent below `limit` (default: where ordinary spending ends)."""
         marks = self._marks(block)

@@ -4,6 +4,7 @@
   expires, so that a late deposit is told from a new one.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,8 @@ from qfagent.store.quotas import Quotas
 
 _COLUMNS: Final = "recoverer, generator, secret_id, hubs, k, m, o, expires_at, block, start, share, fetched"
 
-_INSERT: Final = f"INSERT INTO shares ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# one that is there has expired, see `known`
+_INSERT: Final = f"INSERT OR REPLACE INTO shares ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -53,10 +55,10 @@ class Shares:
         self._database.execute(_INSERT, recoverer, generator, secret_id, ",".join(hubs), *rest)
         self.quotas.charge(share.recoverer, share.generator, len(share.share or b""), now=now)
 
-    def known(self, recoverer: str, generator: str, secret_id: str) -> bool:
+    def known(self, recoverer: str, generator: str, secret_id: str, *, now: int) -> bool:
         """Whether a deposit under these names was taken before, and has not expired."""
-        sql = "SELECT 1 FROM shares WHERE recoverer = ? AND secret_id = ? AND generator = ?"
-        return self._database.row(sql, recoverer, secret_id, generator) is not None
+        sql = "SELECT 1 FROM shares WHERE recoverer = ? AND secret_id = ? AND generator = ? AND expires_at > ?"
+        return self._database.row(sql, recoverer, secret_id, generator, now) is not None
 
     def of_id(self, recoverer: str, secret_id: str, *, now: int) -> list[Share]:
         """What waits under an id, from every generator that used it."""
@@ -64,10 +66,14 @@ class Shares:
             "recoverer = ? AND secret_id = ? AND expires_at > ? AND share IS NOT NULL", recoverer, secret_id, now
         )
 
-    def of_generator(self, recoverer: str, generator: str, *, now: int, limit: int) -> list[Share]:
-        """What waits from a generator, oldest first."""
-        which = "recoverer = ? AND generator = ? AND expires_at > ? AND share IS NOT NULL ORDER BY seq LIMIT ?"
-        return self._find(which, recoverer, generator, now, limit)
+    def of_generator(
+        self, recoverer: str, generator: str, *, blocks: Iterable[str], now: int, limit: int
+    ) -> list[Share]:
+        """What waits from a generator under these blocks, oldest first."""
+        under = "block IN (SELECT value FROM json_each(?))"
+        which = f"recoverer = ? AND generator = ? AND expires_at > ? AND share IS NOT NULL AND {under}"
+        every = msgspec.json.encode(list(blocks)).decode()
+        return self._find(f"{which} ORDER BY seq LIMIT ?", recoverer, generator, now, every, limit)
 
     def mark_fetched(self, share: Share, *, now: int) -> None:
         """The share has left for its recoverer: its bytes count against no quota any more."""

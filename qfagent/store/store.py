@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import outcome
 
 from qfagent.dske.spans import Span
-from qfagent.errors import AgentError, DiskFull, NothingChanged, OneTimeViolation, StoreError, StoreFenced
+from qfagent.errors import AgentError, DiskFull, NothingChanged, OneTimeViolation, StoreError, StoreFenced, WrongState
 from qfagent.store.database import Database, disk_faults
 from qfagent.store.disk import Disk
 from qfagent.store.fence import Fence, Reason
@@ -46,7 +46,7 @@ class Store:
     """The open state folder."""
 
     def __init__(self, disk: Disk, folder: str, *, machine: str, world: World, step: int = CLIENT_STEP) -> None:
-        """Opens, or makes, the folder. `machine` names the machine; StoreError if another process has the folder."""
+        """Opens, or makes, the folder. `machine` names the machine; WrongState if another process has the folder."""
         with disk_faults("opening the state folder"):
             disk.make_dir(folder, 0o700)
             self._lock = _lock(disk, f"{folder}/lock")
@@ -209,4 +209,4 @@ def _lock(disk: Disk, path: str) -> Any:
     try:
         return disk.lock(path)
     except BlockingIOError as error:
-        raise StoreError("another process has the state folder", remedy="stop the other agent") from error
+        raise WrongState("another process has the state folder", remedy="stop the other agent") from error

@@ -3,7 +3,8 @@
 * Every call that changes the disk passes through `perform`, every other one through `observe`.
 * `PowerLoss` ends a life; whatever still holds on to that life gets `PowerLoss` from every call and changes nothing.
 * The call that power loss cuts short has done its work or has not; what is left of unsynced work, `crash` decides.
-* A failing write or sync leaves behind anything between nothing and all, any other failing call nothing.
+* A failing write or sync leaves behind anything between nothing and all, any other failing call nothing; a write for
+  which there is no room leaves some of its beginning, but never all.
 * A failed sync forgets what it did not write, as a kernel does: the next one has nothing left to write.
 * A liar's sync returns without having synced, for tests that must fail: `ignore_sync`, `ignore_sync_dir`.
 """
@@ -12,6 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import ENOSPC
 from random import Random
 from typing import Any, TypeVar
 
@@ -131,7 +133,9 @@ class Mishaps:
     def _obstruct(self, call: str, change: Callable[..., Any], args: tuple[Any, ...]) -> None:
         for fault in self._faults:
             if fault.strikes(call):
-                if call in DIVISIBLE:
+                if call == "write_at" and fault.errno == ENOSPC:
+                    change(args[0], args[1][: self.chance.randrange(max(1, len(args[1])))])
+                elif call in DIVISIBLE:
                     change(*args, Dice(self.chance))
                 raise os_error(fault.errno)
 

@@ -225,7 +225,7 @@ async def test_different_thresholds_at_the_two_ends_are_named_as_the_reason(netw
 async def test_a_peer_that_no_hub_knows_is_named_as_the_reason(connected):
     network = await connected()
 
-    with pytest.raises(TooFewHubs, match="not registered with this hub"):
+    with pytest.raises(TooFewHubs, match="not registered with it"):
         await network.clients["alice"].client.generator.establish("carol")
 
 
