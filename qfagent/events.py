@@ -121,6 +121,7 @@ WARNINGS: Final = frozenset(
         "control.denied",
         "hub.down",
         "hub.not-listening",
+        "hub.store-trouble",
         "hub.suspect",
         "hub.sweep-failed",
         "key.mismatch",

@@ -14,6 +14,7 @@ WARNINGS: Final = frozenset(
         "clock-unsynced",
         "group-missing",
         "handed-out-limit",
+        "hub-stopped",
         "inbox-held",
         "inbox-incomplete",
         "inbox-unreadable",

@@ -47,6 +47,7 @@ def open_desk(around: Surroundings) -> Desk:
     """The desk over an open store."""
     store, world = around.store, around.world
     holdings, keys = Holdings(store.database, store.ledger), KeyLog(store.database, store.ledger)
+    store.add(holdings)
     return Desk(
         peer=around.config().peer,
         store=store,

@@ -123,12 +123,12 @@ class Exchange:
             shares = wire.decode(wire.Shares, reply.body).shares
         except Invalid as error:
             return Reply(b"", Nonsense(str(error)))
-        own = {holding.id for holding in self._holdings.at(hub, "ready")}
+        own = {holding.id for holding in self._holdings.ready(hub)}
         return Reply(b"", brought=tuple(self._open_all(wrapped for wrapped in shares if wrapped.block in own)))
 
     def other_blocks(self, block: str, hub: str) -> tuple[wire.Seen, ...]:
         """How far the other blocks at the hub are seen; the newest 64 if there are more."""
-        others = [holding.id for holding in self._holdings.at(hub, "ready") if holding.id != block]
+        others = [holding.id for holding in self._holdings.ready(hub) if holding.id != block]
         return tuple(wire.Seen(other, self._ledger.seen(other)) for other in others[-wire.MAX_ENTRIES :])
 
     def _signer(self, pad: Pad, target: str) -> Callable[[bytes], Auth]:

@@ -11,6 +11,7 @@ from qfagent.client.runway import Left, by_hub
 from qfagent.store.holdings import Level
 
 LOW_CODE: Final = "psrd-low"
+LEAST: Final = 96  # bytes of a pad that one key may take
 
 
 class HubReport(msgspec.Struct, frozen=True):
@@ -108,33 +109,37 @@ async def report_ledger(client: Client) -> list[LedgerEntry]:
 
 async def issues(client: Client) -> dict[str, str]:
     """What an operator should see to, by code."""
-    hubs = await report_hubs(client)
-    k = client.desk.settings().shares_required
-    found = client.inbox.issues()
-    usable = [hub for hub in hubs if hub.state == "up"]
+    levels = await client.desk.committer.run(client.desk.holdings.levels)
+    hubs, left, k = await report_hubs(client), by_hub(levels), client.desk.settings().shares_required
+    empty = {hub for hub, of in left.items() if min(of.user, of.server) < LEAST}
+    usable = [hub for hub in hubs if hub.state == "up" and hub.id not in empty]
+    found = client.inbox.issues() | _psrd_issues(left, empty, k=k, low=client.desk.settings().low_psrd)
     if len(usable) < k:
-        why = "; ".join(f"hub {hub.id[:8]}: {hub.state} {hub.reason}".rstrip() for hub in hubs if hub not in usable)
+        why = "; ".join(f"hub {hub.id[:8]}: {_why_not(hub, empty)}" for hub in hubs if hub not in usable)
         reason = f"{len(usable)} of the {k} hubs that a key needs can be used" + (f" ({why})" if why else "")
         found["hubs-unreachable"] = reason
     if any("interface" in hub.reason for hub in hubs if hub.state == "down" and hub.reason.startswith("the interface")):
         found["interface-down"] = next(hub.reason for hub in hubs if hub.reason.startswith("the interface"))
     stopped = [hub.id for hub in hubs if hub.state == "stopped"]
     if stopped:
-        found["rolled-back"] = f"hubs {', '.join(stopped)} say that this machine was rolled back; nothing goes to them"
-    return found | await _low_psrd(client)
-
-
-async def _low_psrd(client: Client) -> dict[str, str]:
-    levels = await client.desk.committer.run(client.desk.holdings.levels)
-    left = by_hub(levels)
-    low = [hub for hub, of in sorted(left.items()) if min(of.fractions) < client.desk.settings().low_psrd]
-    empty = [hub for hub in low if min(left[hub].user, left[hub].server) < 96]
-    found = {}
-    if low:
-        found[LOW_CODE] = f"little PSRD is left with {_names(low)}; carry new files from there"
-    if empty:
-        found["psrd-exhausted"] = f"no PSRD is left with {_names(empty)}; carry new files from there"
+        code = "rolled-back" if client.desk.rolled_back or len(usable) < k else "hub-stopped"
+        found[code] = f"hubs {', '.join(stopped)} say that this machine was rolled back; nothing goes to them"
     return found
+
+
+def _psrd_issues(left: dict[str, Left], empty: set[str], *, k: int, low: float) -> dict[str, str]:
+    """Hubs with little PSRD; exhausted is it where no key can be made any more."""
+    found = {}
+    scarce = sorted(hub for hub, of in left.items() if min(of.fractions) < low or hub in empty)
+    if scarce:
+        found[LOW_CODE] = f"little PSRD is left with {_names(scarce)}; carry new files from there"
+    if empty and len(left) - len(empty) < k:
+        found["psrd-exhausted"] = f"no PSRD is left with {_names(sorted(empty))}; carry new files from there"
+    return found
+
+
+def _why_not(hub: HubReport, empty: set[str]) -> str:
+    return "no PSRD left" if hub.state == "up" and hub.id in empty else f"{hub.state} {hub.reason}".rstrip()
 
 
 def _report_hub(client: Client, hub: Hub, levels: list[Level], left: Left) -> HubReport:

@@ -44,7 +44,7 @@ class Vetting:
 
     def pick(self, length: int, avoided: frozenset[str]) -> str:
         """The oldest block with room for so many bytes, and an answer; inside a transaction. PsrdExhausted."""
-        ledger, ready = self._desk.ledger, self._desk.holdings.at(self._hub, "ready")
+        ledger, ready = self._desk.ledger, self._desk.holdings.ready(self._hub)
         if not ready:
             raise PsrdExhausted("no PSRD is registered with this hub", remedy="carry a PSRD file from it")
         for holding in ready:

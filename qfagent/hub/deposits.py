@@ -6,7 +6,7 @@
 * A share is wrapped once, and returned as often as it is asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -112,9 +112,9 @@ class Deposits:
         server = self._ledger.facts(block).server_bytes
         return self._ledger.room(block, limit=server - server // 16) >= size
 
-    def _listed(self, recoverer: Client, seen: Iterable[wire.Seen]) -> list[str]:
+    def _listed(self, recoverer: Client, seen: Sequence[wire.Seen]) -> list[str]:
         """The blocks in the list that are the requester's; those that show a rollback of this hub are retired."""
-        own = set(self._clients.blocks(recoverer.id))
+        own = set(self._clients.blocks(recoverer.id)) if seen else ()
         listed = [entry for entry in seen if entry.block in own]
         return [entry.block for entry in listed if not self.retire_if_rolled_back(entry.block, entry.seen)]
 

@@ -210,10 +210,10 @@ class Provisioner:
         handout.forget(self._books, client, reason=reason)
 
     def _settle_used(self, client: Client) -> None:
-        if client.peer is None:  # its block joined another client
-            self._books.clients.remove(client.id)
-        else:
-            self._hand_out(client.id, "none", was="used")
+        for found in self._clients("used"):
+            if found.id == client.id and found.peer is None:  # its block joined another client, or it was removed
+                self._books.clients.remove(client.id)
+        self._hand_out(client.id, "none", was="used")
 
     def _take_one(self) -> tuple[bytes, Client]:
         ready = self._clients("ready")

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from qfagent.dske import ids
+from qfagent.dske.pad import AUTH_BYTES, PROOF_BYTES
 from qfagent.errors import NotFound, NothingChanged
 from qfagent.store.database import Database
 
@@ -183,9 +184,10 @@ class Clients:
         return self._database.row("SELECT 1 FROM blocks WHERE owner = ?", client) is not None
 
     def ready_blocks(self, client: Client) -> tuple[str, ...]:
-        """The client's registered blocks, the one of its latest request first, then the newest."""
+        """The client's registered blocks that it can still speak under, the one of its latest request first."""
         if client.id not in self._ready:
-            sql = "SELECT id FROM blocks WHERE owner = ? AND state = 'ready' ORDER BY id = ? DESC, born DESC"
+            usable = f"state = 'ready' AND (id = ?2 OR user_bytes - {PROOF_BYTES} - seen >= {AUTH_BYTES})"
+            sql = f"SELECT id FROM blocks WHERE owner = ?1 AND {usable} ORDER BY id = ?2 DESC, born DESC"
             rows = self._database.rows(sql, client.id, client.latest or "")
             self._ready[client.id] = tuple(block for (block,) in rows)
         return self._ready[client.id]

@@ -68,6 +68,21 @@ class Holdings:
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database, self._ledger = database, ledger
+        self._ready: dict[str, tuple[Holding, ...]] = {}
+        self._seen_elsewhere: dict[str, int] = {}  # by block, when it was found to be used up
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
+
+    def forget(self) -> None:
+        """Drops what memory holds: the blocks that are asked for with every message."""
+        self._ready.clear()
+
+    def ready(self, hub: str) -> tuple[Holding, ...]:
+        """The registered blocks at a hub, oldest first; `proofs` may be out of date."""
+        if hub not in self._ready:
+            self._ready[hub] = tuple(self.at(hub, "ready"))
+        return self._ready[hub]
 
     def get(self, block: str) -> Holding:
         """NotFound."""
@@ -103,16 +118,19 @@ class Holdings:
 
     def make_ready(self, block: str) -> None:
         """The hub has registered the block."""
+        self.forget()
         self._database.execute("UPDATE blocks SET state = 'ready' WHERE id = ? AND state = 'new'", block)
 
     def stop(self, block: str, *, reason: str, evidence: int) -> None:
         """Nothing is spent at this block's hub until an operator has spoken."""
+        self.forget()
         live = "state NOT IN ('retired', 'gone')"
         sql = f"UPDATE blocks SET state = 'stopped', reason = ?, evidence = ? WHERE id = ? AND {live}"
         self._database.execute(sql, reason, evidence, block)
 
     def resume(self, block: str) -> None:
         """The operator's word: the block may be spent again, behind all that the hub says it has seen (ADR 3)."""
+        self.forget()
         holding = self.get(block)
         if holding.state != "stopped":
             raise NothingChanged(f"block {block} is not stopped")
@@ -121,6 +139,7 @@ class Holdings:
 
     def retire(self, block: str, *, reason: str, state: str = "retired") -> None:
         """Ends a block; it stays as a tombstone. NotFound, NothingChanged."""
+        self.forget()
         holding = self.get(block)
         if holding.state in ("retired", "gone"):
             raise NothingChanged(f"block {block} is {holding.state} already")
@@ -128,7 +147,7 @@ class Holdings:
         self._ledger.retire(block, state=state, reason=reason)
 
     def end_exhausted(self, *, now: int) -> list[str]:
-        """Ends blocks that were used up long enough ago for every wrap under them to have expired; returns those.
+        """Ends blocks that were left for others long enough ago for every wrap under them to have expired; returns those.
 
         The last block at a hub that can vouch for a new file stays.
         """
@@ -136,11 +155,19 @@ class Holdings:
         for holding in self._find("state = 'ready' AND user_bytes - ? - spent < ?", PROOF_BYTES, AUTH_BYTES):
             at = self._database.value("SELECT exhausted_at FROM blocks WHERE id = ?", holding.id)
             if at is None:
-                self._database.execute("UPDATE blocks SET exhausted_at = ? WHERE id = ?", now, holding.id)
+                if self._is_left(holding):
+                    self._database.execute("UPDATE blocks SET exhausted_at = ? WHERE id = ?", now, holding.id)
             elif now - at >= WRAPS_LIVE and len(self.at(holding.hub, "ready")) > 1:
                 self.retire(holding.id, reason="spent", state="gone")
                 ended.append(holding.id)
         return ended
+
+    def _is_left(self, holding: Holding) -> bool:
+        """Whether the hub has answered under another block since this one was used up, and so wraps under that one."""
+        if self._ledger.room(holding.id) >= AUTH_BYTES:
+            return False
+        seen = sum(self._ledger.seen(other.id) for other in self.at(holding.hub, "ready") if other.id != holding.id)
+        return seen > self._seen_elsewhere.setdefault(holding.id, seen)
 
     def _find(self, which: str, *values: Any) -> list[Holding]:
         return [

@@ -35,7 +35,7 @@ class Ledger:
         self._database, self._pads, self._fence, self._step = database, pads, fence, step
         self._held: dict[str, Marks] = {}
         self._changed: dict[str, Marks] = {}  # in the transaction that is under way
-        self.changes = 0  # counts every move of a mark
+        self.moves = 0  # counts every move of a mark, also of those that only memory knows
         self.consumed = 0  # bytes of own pads that were given out since start
 
     # --- blocks
@@ -109,7 +109,7 @@ class Ledger:
             self._reserve(marks, span.end)
         material, marks.ahead = marks.ahead[:length], marks.ahead[length:]
         marks.next = span.end
-        self._moved(marks)
+        self.moves += 1
         self.consumed += length
         return _pad(marks, marks.facts.own, span, material)
 
@@ -217,6 +217,7 @@ class Ledger:
         self._read_ahead(marks, end - marks.next)
         self._pads.doom(facts.id, facts.at(facts.own, marks.spent), end - marks.spent)
         marks.spent = end
+        self._moved(marks)
 
     def _read_ahead(self, marks: Marks, least: int) -> None:
         """Brings the next bytes into memory before they are doomed, and a few more to save the next reading."""
@@ -228,7 +229,7 @@ class Ledger:
 
     def _moved(self, marks: Marks) -> None:
         self._changed[marks.facts.id] = marks
-        self.changes += 1
+        self.moves += 1
 
     def _look(self, marks: Marks, span: Span) -> Pad:
         facts, length = marks.facts, min(span.length, MAX_SPAN)

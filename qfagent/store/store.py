@@ -78,11 +78,11 @@ class Store:
             raise self._failure
         with self._transaction("working in the database"):
             self.database.begin()
-            before = self._changes
+            before = self.database.changes
             outcomes = [self._attempt(operation) for operation in operations]
             for part in self._parts:
                 part.flush()
-            self.is_changed = self._changes != before
+            self.is_changed = self.database.changes != before
         return outcomes
 
     def conclude(self) -> None:
@@ -148,20 +148,20 @@ class Store:
         self._lock.close()
 
     def _attempt(self, operation: Operation) -> outcome.Outcome[Any]:
-        before = self._changes
+        before = self._moves
         try:
             return outcome.Value(operation())
         except StoreError as error:
-            if not isinstance(error, StoreFenced) or self._changes != before:
+            if not isinstance(error, StoreFenced) or self._moves != before:
                 raise  # what an operation did before it met the fence goes with the whole transaction
             return outcome.Error(error)
         except AgentError as error:
-            assert self._changes == before, "an operation that refuses has changed nothing"
+            assert self._moves == before, "an operation that refuses has changed nothing"
             return outcome.Error(error)
 
     @property
-    def _changes(self) -> tuple[int, int]:
-        return self.database.changes, self.ledger.changes
+    def _moves(self) -> tuple[int, int]:
+        return self.database.changes, self.ledger.moves
 
     def _abandon(self) -> None:
         self.pads.settle(committed=False)
