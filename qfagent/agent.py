@@ -37,6 +37,7 @@ from qfagent.status import SCHEMA, Status
 from qfagent.store import backup
 from qfagent.store.committer import Threaded
 from qfagent.store.disk import Disk, RealDisk
+from qfagent.store.fence import Reason
 from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
@@ -52,7 +53,7 @@ async def run(config: Config, *, path: str, world: World | None = None) -> None:
     """Runs the agent until SIGTERM or SIGINT; `path` is where its configuration is read from again."""
     frame = Frame(config, path, world or World())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with frame.open_store(), frame.at_work(), frame.listening():
+        async with frame.open_store(), frame.at_work(), frame.listening(), frame.watched():
             systemd.notify("READY=1", f"STATUS=running as {config.role}")
             frame.bus.note("agent.started", role=config.role, name=config.peer)
             await frame.heed(signals)
@@ -85,6 +86,7 @@ class Frame:
         self._disk.make_dir(self.config.state_dir, 0o711)
         self._store = Store(self._disk, self.config.private, machine=_machine(), world=self._world, step=step)
         self._store.on_commit = self.metrics.commits.observe
+        self._watch_store()
         self._committer = Threaded(self._store)
         try:
             async with trio.open_nursery() as nursery:
@@ -126,6 +128,23 @@ class Frame:
         if self._made_socket:
             await trio.Path(self.config.control.socket).unlink(missing_ok=True)
 
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Signs of life for systemd, if it wants any: given only while the store does its work."""
+        seconds = systemd.watchdog_seconds()
+        async with trio.open_nursery() as nursery:
+            if seconds is not None:
+                nursery.start_soon(self._show_life, seconds / 3)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _show_life(self, every: float) -> None:
+        while True:
+            if not self._store.failed:
+                await self._committer.run(lambda: None)
+            systemd.notify("WATCHDOG=1")
+            await trio.sleep(every)
+
     async def heed(self, signals: AsyncIterator[int]) -> None:
         """Returns when the agent is to stop; reads the configuration again when it is told to."""
         async for number in signals:
@@ -135,6 +154,17 @@ class Frame:
                 await self.reload()
             except AgentError as error:
                 self.bus.note("config.refused", code=error.slug, reason=str(error))
+
+    def _watch_store(self) -> None:
+        """Tells of a fence that stands, and of a store that stands still, whichever thread has met the fault."""
+        token, fence = trio.lowlevel.current_trio_token(), self._store.fence.reason
+
+        def tell(reason: Reason) -> None:
+            token.run_sync_soon(partial(self.bus.note, "store.failed", code=reason.code, reason=reason.evidence))
+
+        self._store.on_stop = tell
+        if fence is not None:
+            self.bus.note("store.fenced", code=fence.code, reason=fence.evidence)
 
     # --- what the control socket asks for
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from qfagent.errors import AgentError, AgentNotRunning
 from qfagent.local.client import Agent
@@ -34,6 +34,7 @@ class AgentProcess:
             f'[control]\nsocket = "{self.socket}"\n'
         )
         self.prefix: tuple[str, ...] = ()  # a command that runs it somewhere else, such as in a network namespace
+        self.stdin: Any = subprocess.DEVNULL
         self.agent = Agent(str(self.socket))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +48,9 @@ class AgentProcess:
         """Starts it; `wait_up` waits for it."""
         with self.log.open("ab") as log:
             command = [*self.prefix, sys.executable, "-m", "qfagent", "run", "--config", str(self.config)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603  # our own agent
+                command, stdin=self.stdin, stdout=log, stderr=log, start_new_session=True
+            )
 
     def wait_up(self) -> float:
         """Waits until its socket answers; seconds that took."""
