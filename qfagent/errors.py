@@ -181,6 +181,13 @@ class DiskFull(StoreError):
     status = 507
 
 
+class OutOfFiles(StoreError):
+    """There are too many open files; nothing was changed."""
+
+    slug = "out-of-files"
+    status = 503
+
+
 class StoreFenced(StoreError):
     """The store is fenced: no one-time material is spent until an operator has looked."""
 

@@ -6,8 +6,13 @@ import pytest
 import trio
 import trio.testing
 
+from hypothesis import settings
+
 from qfagent.testing.liar import LyingHub
 from qfagent.testing.network import Network
+
+settings.register_profile("patient", deadline=None)  # a machine that is busy fails no test
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items):
@@ -29,6 +34,8 @@ async def network(nursery):
     made = Network(nursery)
     yield made
     nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):  # whatever is under way ends before its disk does
+        await trio.testing.wait_all_tasks_blocked()
     made.close()
 
 

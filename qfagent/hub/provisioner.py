@@ -2,7 +2,7 @@
 
 * A file is in the pool when it is whole, under its own name, in the folder; absent means that somebody has it.
 * The hub's own copy and its row are durable before the file is written, and the file is complete before it is seen.
-* A file whose client has registered is overwritten and removed here, whoever left it behind.
+* A file whose client has registered is overwritten and removed here, whoever left it behind or put it back.
 * operations.md, interfaces.md: Handing out a file.
 """
 
@@ -15,7 +15,8 @@ import msgspec
 import trio
 
 from qfagent.config import Provisioner as Settings
-from qfagent.dske import psrd
+from qfagent.dske import ids, psrd
+from qfagent.dske.pad import Direction
 from qfagent.dske.psrd import HubAddress
 from qfagent.errors import NotFound, StoreError
 from qfagent.hub import handout
@@ -27,6 +28,7 @@ from qfagent.surroundings import Surroundings
 
 FOLDER_MODE: Final = 0o750
 FILE_MODE: Final = 0o640
+_POOL_FILE: Final = rf"{ids.POOL_NAME}\.json"
 
 
 class Premises(msgspec.Struct, frozen=True):
@@ -103,6 +105,7 @@ class Provisioner:
                 await self._complete_all()
                 await self._remove_used()
                 await self._notice_gone()
+                await self._remove_strays()
                 await self._top_up()
             self.problem = None
         except StoreError as error:
@@ -116,14 +119,19 @@ class Provisioner:
             if was_there:
                 self._note("pool.removed", client=client.id, reason="its client has registered")
 
+    async def _remove_strays(self) -> None:
+        """Files of no client that waits: put back when it had registered, or of a life that this hub has forgotten."""
+        names = await self._world.in_thread(self._list)
+        waiting = await self._committer.run(lambda: self._clients("writing", "ready", "out", "used"))
+        for name in sorted({name for name in names if ids.matches(_POOL_FILE, name)} - set(map(_file, waiting))):
+            await self._world.in_thread(partial(self._erase, name))
+            self._note("pool.removed", file=name, reason="no client waits for it")
+
     async def _notice_gone(self) -> None:
         names = await self._world.in_thread(self._list)
-        gone = [
-            client for client in await self._committer.run(lambda: self._clients("ready")) if _file(client) not in names
-        ]
-        if gone:
-            await self._world.in_thread(self._sync)  # lest it is there again after power loss, and given to another
-        for client in gone:
+        ready = await self._committer.run(lambda: [(found, self._is_in_use(found)) for found in self._clients("ready")])
+        for client in [client for client, in_use in ready if in_use or _file(client) not in names]:
+            await self._world.in_thread(partial(self._erase_file, client.name))  # or it is given to another, later
             await self._committer.run(partial(self._hand_out, client.id, "out", was="ready"))
             self._note("pool.handed-out", client=client.id)
 
@@ -166,7 +174,7 @@ class Provisioner:
         await self._world.in_thread(partial(self._erase, _temporary(client.name)))
         if not await self._committer.run(lambda: self._books.clients.blocks(client.id)):
             await self._world.in_thread(partial(self._store.pads.discard, block))
-        await self._committer.run(partial(self._forget, client, "never handed out"))
+        await self._committer.run(partial(self._forget_unfinished, client))
 
     # --- after a crash, after a move
 
@@ -193,7 +201,9 @@ class Provisioner:
     async def _make_anew_if_moved(self) -> None:
         here = f"{self._premises.hub.host} {self._premises.hub.port}"
         if await self._committer.run(lambda: self._store.database.get("pool_for")) != here:
-            for client in await self._committer.run(lambda: self._clients("ready", "writing")):
+            await self._complete_all()
+            await self._notice_gone()  # what somebody has stays good
+            for client in await self._committer.run(lambda: self._clients("ready")):
                 await self._world.in_thread(partial(self._erase_file, client.name))
                 await self._committer.run(partial(self._forget, client, "hub moved"))
             await self._committer.run(lambda: self._store.database.set("pool_for", here))
@@ -204,10 +214,20 @@ class Provisioner:
         return self._books.clients.with_handout(*handouts)
 
     def _hand_out(self, client: str, state: str, *, was: str) -> None:
-        self._books.clients.hand_out(client, state, was=was)
+        self._books.clients.hand_out(client, state, was=was, now=self._world.now())
+
+    def _is_in_use(self, client: Client) -> bool:
+        """Whether somebody has spoken under the client's block: what is in the folder is a copy."""
+        blocks = self._books.clients.blocks(client.id)
+        return any(self._books.ledger.seen(block) > Direction.USER.first for block in blocks)
 
     def _forget(self, client: Client, reason: str) -> None:
         handout.forget(self._books, client, reason=reason)
+
+    def _forget_unfinished(self, client: Client) -> None:
+        """Unless somebody was fast enough to carry its file away, and to register."""
+        if client.id in {unfinished.id for unfinished in self._clients("writing")}:
+            self._forget(client, "never handed out")
 
     def _settle_used(self, client: Client) -> None:
         for found in self._clients("used"):
@@ -216,7 +236,7 @@ class Provisioner:
         self._hand_out(client.id, "none", was="used")
 
     def _take_one(self) -> tuple[bytes, Client]:
-        ready = self._clients("ready")
+        ready = [client for client in self._clients("ready") if not self._is_in_use(client)]
         if not ready:
             raise NotFound("the pool is empty", remedy="wait until the provisioner has topped it up")
         data = handout.file_of(self._books, self._store.pads, ready[0], self._premises.hub)
@@ -255,10 +275,6 @@ class Provisioner:
             finally:
                 disk.sync_dir(folder)  # if somebody else has removed it, that may not be durable yet
             return True
-
-    def _sync(self) -> None:
-        with disk_faults("syncing the pool"):
-            self._premises.disk.sync_dir(self._premises.folder)
 
 
 def _file(client: Client) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from qfagent.dske import ids, psrd
 from qfagent.dske.pad import MAX_PAD, MIN_PAD
 from qfagent.dske.psrd import Block, HubAddress
-from qfagent.errors import BadRequest, NothingChanged, StoreError
+from qfagent.errors import AgentError, BadRequest, NothingChanged
 from qfagent.hub import handout
 from qfagent.hub.books import Books
 from qfagent.store.clients import Client
@@ -71,7 +71,7 @@ class Registry:
         sizes = {"user_bytes": user_bytes, "server_bytes": server_bytes}
         block = handout.make_block(client, self._hub(), **sizes, random=self._world.random)
         await self._world.in_thread(partial(self._store.pads.write, block))
-        await self._take_in(block)
+        await self._take_in(block, check)
         self._note("client.assigned", client=client.id, block=block.id, **sizes)
         return psrd.encode(block)
 
@@ -88,17 +88,21 @@ class Registry:
         self._stir()
 
     async def expire(self, *, older_than: float) -> int:
-        """Forgets clients whose pool file was handed out, whom nobody has claimed, older than so many seconds."""
+        """Forgets clients whose pool file was handed out longer ago than so many seconds, and whom nobody claims."""
         gone = await self._committer.run(lambda: self._expire(self._world.now() - older_than))
         for client in gone:
             self._note("client.removed", client=client, reason="never registered")
         self._stir()
         return len(gone)
 
-    async def _take_in(self, block: Block) -> None:
+    async def _take_in(self, block: Block, check: Callable[[Books, str], Client]) -> None:
+        def enter() -> None:
+            check(self._books, block.client_id)  # again: others were at work meanwhile
+            handout.take_in(self._books, block)
+
         try:
-            await self._committer.run(lambda: handout.take_in(self._books, block))
-        except StoreError:
+            await self._committer.run(enter)
+        except AgentError:
             if not self._store.failed:
                 await self._world.in_thread(partial(self._store.pads.discard, block.id))
             raise
@@ -138,7 +142,8 @@ class Registry:
         books.clients.unbind(client.id)  # its file is in the folder: the row follows when that has gone
 
     def _expire(self, before: float) -> list[str]:
-        old = [client for client in self._books.clients.with_handout("out") if client.created < before]
+        out = self._books.clients.with_handout("out")
+        old = [client for client in out if client.created < before and client.wanted is None]
         for client in old:
             handout.forget(self._books, client, reason="never registered")
         return [client.id for client in old]

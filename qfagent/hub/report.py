@@ -45,7 +45,7 @@ async def issues(hub: Hub) -> dict[str, str]:
     if hub.provisioner.problem is not None:
         found["pool-problem"] = f"the pool can't be filled: {hub.provisioner.problem}"
     pool = await report_pool(hub)
-    if len(pool.files) < pool.target and pool.handed_out >= hub.most_handed_out:
+    if len(pool.files) < pool.target and len(pool.files) + pool.handed_out >= hub.most_handed_out:
         found["handed-out-limit"] = (
             f"{pool.handed_out} pool files are with somebody who has not registered; see `dske-client list`"
         )

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from qfagent.errors import AgentError, HubUnavailable, InterfaceDown, StoreError
+from qfagent.errors import AgentError, HubUnavailable, InterfaceDown, StoreError, WrongState
 from qfagent.http.limits import Limits
 from qfagent.http.message import Request, Response
 from qfagent.http.server import Server, source_address
@@ -138,10 +138,10 @@ class Hub:
 
 
 def find_hub_id(store: Store, world: World, configured: str) -> str:
-    """The hub's id: configured, or made once and kept. StoreError if it was another before."""
+    """The hub's id: configured, or made once and kept. WrongState if it was another before."""
     known = store.database.get("hub_id")
     if known is not None and configured not in ("", known):
-        raise StoreError(
+        raise WrongState(
             f"this state folder belongs to hub {known}, the configuration says {configured}",
             remedy="change hub.id back; a hub can't be renamed",
         )

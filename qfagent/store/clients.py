@@ -21,7 +21,10 @@ _SEEN_STEP: Final = 60  # seconds; `last_seen` is written no more often than thi
 
 
 class Client(msgspec.Struct, frozen=True):
-    """One client. `created` and `last_seen` in Unix seconds; `wanted` is a peer name that waits for approval."""
+    """One client; `wanted` is a peer name that waits for approval. Times in Unix seconds.
+
+    `created` is when the client was made or, if it has a pool file, when that came where it is.
+    """
 
     id: str
     name: str
@@ -143,10 +146,11 @@ class Clients:
         self.forget()
         self._database.execute("UPDATE clients SET wanted = ? WHERE id = ?", peer, client.id)
 
-    def hand_out(self, client: str, handout: str, *, was: str) -> None:
+    def hand_out(self, client: str, handout: str, *, was: str, now: int) -> None:
         """The pool file of the client has come this far, unless its client has registered or gone meanwhile."""
         self.forget()
-        self._database.execute("UPDATE clients SET handout = ? WHERE id = ? AND handout = ?", handout, client, was)
+        sql = "UPDATE clients SET handout = ?, created = ? WHERE id = ? AND handout = ?"
+        self._database.execute(sql, handout, now, client, was)
 
     def heard(self, client: Client, block: str, *, now: int) -> None:
         """The client's latest request verified under this block."""

@@ -10,13 +10,14 @@
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import outcome
 import trio
 
-from qfagent.errors import StoreError
+from qfagent.errors import OutOfFiles, StoreError
 from qfagent.store.store import Store
 
 T = TypeVar("T")
@@ -143,7 +144,8 @@ class Inline:
     async def run(self, operation: Callable[[], T]) -> T:
         """See `Committer`."""
         result: T = self._store.run(operation)
-        self._store.erase()
+        with suppress(OutOfFiles):
+            self._store.erase()
         with trio.CancelScope(shield=True):
             await trio.lowlevel.checkpoint()
         return result

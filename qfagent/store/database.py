@@ -5,13 +5,14 @@
 * A schema newer than this code is refused; after an unclean stop the file is checked whole before it is used.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import apsw
 
-from qfagent.errors import DiskFull, StoreError
+from qfagent.errors import DiskFull, OutOfFiles, StoreError
 from qfagent.store.disk import Disk
 
 SCHEMA_VERSION: Final = 1
@@ -93,11 +94,14 @@ def disk_faults(doing: str) -> Iterator[None]:
 
 def from_os_error(error: OSError, doing: str) -> StoreError:
     """What a failure of the disk means for the store."""
-    full = error.errno in _NO_ROOM
-    return (DiskFull if full else StoreError)(f"{(error.strerror or 'input/output error').lower()} while {doing}")
+    text = f"{(error.strerror or 'input/output error').lower()} while {doing}"
+    if error.errno in _NO_ROOM:
+        return DiskFull(text)
+    return (OutOfFiles if error.errno in _NO_FILES else StoreError)(text)
 
 
-_NO_ROOM = frozenset({28, 122})  # ENOSPC, EDQUOT
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Database:

@@ -147,7 +147,7 @@ class Holdings:
         self._ledger.retire(block, state=state, reason=reason)
 
     def end_exhausted(self, *, now: int) -> list[str]:
-        """Ends blocks that were left for others long enough ago for every wrap under them to have expired; returns those.
+        """Ends blocks that were left for others so long ago that every wrap under them has expired; returns those.
 
         The last block at a hub that can vouch for a new file stays.
         """

@@ -106,6 +106,13 @@ class Pads:
             self._removed.clear()
         return erasure
 
+    def give_back(self, erasure: "Erasure") -> None:
+        """An erasure could not be performed for now: it is to be taken again."""
+        with self._settling:
+            for block, spans in erasure.spans.items():
+                self._doomed[block] += spans
+            self._removed |= erasure.removed
+
     def destroy_strangers(self, known: set[str]) -> list[str]:
         """Erases and removes files of blocks that nobody names: what a crash left of an unfinished ingestion."""
         with disk_faults("erasing unfinished pads"):
@@ -144,15 +151,15 @@ class Erasure:
     def __init__(
         self, disk: Disk, folder: str, spans: dict[str, list[tuple[int, int]]], removed: frozenset[str]
     ) -> None:
-        self._disk, self._folder, self._spans, self._removed = disk, folder, spans, removed
+        self._disk, self._folder, self.spans, self.removed = disk, folder, spans, removed
 
     def perform(self) -> None:
         """Overwrites everything, durably. StoreError."""
         with disk_faults("erasing spent pad bytes"):
-            for block, spans in self._spans.items():
+            for block, spans in self.spans.items():
                 with suppress(FileNotFoundError), closing(self._disk.open(f"{self._folder}/{block}")) as file:
                     _overwrite(file, _merged(spans))
-            for block in self._removed:
+            for block in self.removed:
                 self._destroy(f"{self._folder}/{block}")
 
     def _destroy(self, path: str) -> None:

@@ -8,13 +8,22 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 import outcome
 
 from qfagent.dske.spans import Span
-from qfagent.errors import AgentError, DiskFull, NothingChanged, OneTimeViolation, StoreError, StoreFenced, WrongState
+from qfagent.errors import (
+    AgentError,
+    DiskFull,
+    NothingChanged,
+    OneTimeViolation,
+    OutOfFiles,
+    StoreError,
+    StoreFenced,
+    WrongState,
+)
 from qfagent.store.database import Database, disk_faults
 from qfagent.store.disk import Disk
 from qfagent.store.fence import Fence, Reason
@@ -58,6 +67,7 @@ class Store:
         self._failure: StoreError | None = None
         self.is_changed = False  # whether the open transaction has changed anything
         self.on_commit: Callable[[float], None] = lambda _: None  # told how many seconds a commit took
+        self.on_stop: Callable[[Reason], None] = lambda _: None  # told why the store stands still; in any thread
         self._world = world
         with disk_faults("opening the state folder"):
             self._check_machine(machine)
@@ -72,7 +82,7 @@ class Store:
     def prepare(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
         """Runs the operations in a transaction that is still open; nothing of them may leave before `conclude`.
 
-        DiskFull, StoreFenced: nothing was changed. StoreError: the disk failed, and the store stands still from now on.
+        DiskFull, OutOfFiles, StoreFenced: nothing was changed. StoreError: the disk failed, and the store stands still.
         """
         if self._failure is not None:
             raise self._failure
@@ -101,7 +111,7 @@ class Store:
             with disk_faults(doing):
                 yield
             done = True
-        except (DiskFull, StoreFenced):
+        except (DiskFull, OutOfFiles, StoreFenced):
             raise
         except (StoreError, OneTimeViolation) as error:
             self.stop(error)
@@ -124,9 +134,12 @@ class Store:
             self.perform(self.pads.take_doomed())
 
     def perform(self, erasure: Erasure) -> None:
-        """Performs an erasure, in any thread; if that fails, the store stands still. StoreError."""
+        """Performs an erasure, in any thread; if that fails, the store stands still. StoreError; OutOfFiles: later."""
         try:
             erasure.perform()
+        except OutOfFiles:
+            self.pads.give_back(erasure)
+            raise
         except StoreError as error:
             self.stop(error)
             raise
@@ -174,8 +187,11 @@ class Store:
         """Nothing is believed any more: the store stands still, and a fence is put up."""
         code = "reused-span" if isinstance(error, OneTimeViolation) else "failed-sync"
         remedy = "look at the disk and the log, start the agent again, then lift the fence"
-        self._failure = error if isinstance(error, StoreError) else StoreError(str(error))
-        self.fence.put_up(Reason(code, int(self._world.wall()), str(error), remedy))
+        self._failure = error if type(error) is StoreError else StoreError(str(error))  # others promise more than holds
+        reason = Reason(code, int(self._world.wall()), str(error), remedy)
+        self.on_stop(reason)
+        with suppress(StoreError):  # it stands in memory; what it can't be written for is the error that counts
+            self.fence.put_up(reason)
 
     def _check_machine(self, machine: str) -> None:
         known = self.database.get("machine")

@@ -45,7 +45,7 @@ def _kept(block: Block, store: Store) -> Iterator[Range]:
         yield len(block.user) + start, len(block.user) + start + length
 
 
-def _number(data: bytes) -> int:
+def _number(data: bytes | bytearray) -> int:
     return int.from_bytes(data, "big")
 
 

@@ -182,4 +182,4 @@ def test_what_fails_inside_the_nurseries_is_one_line_too(agents):
     done = run(BIN / "qfagent", "run", "--config", path)
 
     said = f"this state folder belongs to hub {hub_id}, the configuration says {'0' * 32}"
-    assert (done.returncode, done.stderr) == (1, f"qfagent: {said}; change hub.id back; a hub can't be renamed\n")
+    assert (done.returncode, done.stderr) == (6, f"qfagent: {said}; change hub.id back; a hub can't be renamed\n")

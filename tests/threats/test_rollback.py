@@ -151,6 +151,7 @@ async def test_a_store_on_another_machine_opens_fenced(connected):
     files = snapshot(network.clients["alice"])
     await network.clients["alice"].crash()
     clone.name, clone.disk, clone._life = "another-machine", MemoryDisk(5), trio.CancelScope()
+    network.machines.append(clone)
     for path, data in files.items():
         clone.disk.make_dir(path.rpartition("/")[0], 0o700)
         file = clone.disk.create(path, len(data))
@@ -161,7 +162,6 @@ async def test_a_store_on_another_machine_opens_fenced(connected):
     assert "moved-machine" == clone.store.fence.reason.code
     with pytest.raises(StoreFenced):
         await clone.client.generator.establish("bob")
-    clone.disk.close()
 
 
 async def test_a_clone_on_the_same_machine_id_is_stopped_by_what_the_hubs_have_seen(connected):
