@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import trio
 
-from qfagent.config import Config, parse
+from qfagent.config import parse
 from qfagent.dske import envelope, ids, wire
 from qfagent.dske.establish import establish
 from qfagent.dske.pad import AUTH_BYTES, Direction, Pad
@@ -60,7 +61,7 @@ async def serve(kind: str, folder: str, blocks: list[Block]) -> None:
     world = World()
     store = Store(RealDisk(), folder, machine="", world=world, step=HUB_STEP)
     committer = Threaded(store)
-    config: Config = parse('role = "hub"\ninterface = ""\nname = "h"\n[hub]\nfqdn = "h"\nlisten = "127.0.0.1:1"')
+    config = parse('role = "hub"\ninterface = ""\nname = "h"\n[hub]\nfqdn = "h"\nlisten = "127.0.0.1:1"')
     around = Surroundings(store, committer, RealDisk(), world, lambda *_, **__: None, lambda: config, lambda r: r)
     books = open_books(store, world, hub_id=HUB.id, binding="open", share_ttl=3600)
     store.database.execute("CREATE TABLE bench (id INTEGER PRIMARY KEY, body BLOB)")
@@ -116,7 +117,9 @@ def deposits(block: Block, count: int) -> list[tuple[tuple[tuple[str, str], ...]
     return made
 
 
-async def load(requests: list[tuple[tuple[tuple[str, str], ...], bytes]], connections: int, seconds: float) -> list[float]:
+async def load(
+    requests: list[tuple[tuple[tuple[str, str], ...], bytes]], connections: int, seconds: float
+) -> list[float]:
     """Sends them over so many connections for so long; the latencies of those that were answered."""
     pool = Pool(partial(dial, HUB.host, HUB.port), limit=connections)
     waiting, latencies = iter(requests), []
@@ -152,10 +155,10 @@ async def wait_until_up() -> None:
 def measure(kind: str, connections: int, seconds: float, *, profile: bool) -> tuple[float, float, float]:
     """Requests a second, and the median and 99th percentile of their latency in milliseconds."""
     blocks = [new_block("alice"), new_block("bob")]
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         child = os.fork()
         if child == 0:
-            run = partial(trio.run, serve, kind, os.path.abspath(folder), blocks)
+            run = partial(trio.run, serve, kind, folder, blocks)
             if profile:
                 cProfile.runctx("run()", {}, {"run": run}, sort="tottime")
             else:

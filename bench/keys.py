@@ -9,11 +9,12 @@ ceilings of the same run. The load is made by this process, on the same cores. T
 import argparse
 import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from qfagent.http.pool import Pool
 from qfagent.testing.processes import AgentProcess, Fleet
 
 HUBS, REQUIRED = 5, 3
+WARM_UP = 3
 PAD = 16 << 20
 HUB = f"[hub.provisioner]\npool_size = 2\nuser_bytes = {PAD}\nserver_bytes = {PAD}"
 
@@ -34,12 +36,14 @@ class Socket:
         self._pool = Pool(partial(trio.open_unix_socket, str(process.socket)), limit=16)
 
     async def ask(self, method: str, target: str, body: bytes = b"") -> dict:
+        """The answer's JSON."""
         async with self._pool.connection() as connection:
             answer = await connection.exchange(method, target, (), body, host="qfagent", most=1 << 20)
         assert answer.status == 200, answer.body
         return json.loads(answer.body)
 
     async def aclose(self) -> None:
+        """Close what was kept."""
         await self._pool.aclose()
 
 
@@ -53,6 +57,7 @@ class Run:
         self.recover: list[float] = []
 
     async def both(self) -> None:
+        """One secret, established and recovered."""
         began = time.perf_counter()
         body = json.dumps({"peer": "bob", "count": self.count}).encode()
         made = (await self.alice.ask("POST", "/v1/keys", body))["keys"]
@@ -69,7 +74,7 @@ class Run:
 
     async def go(self) -> float:
         """Keys a second, at both ends."""
-        for _ in range(3):
+        for _ in range(WARM_UP):
             await self.both()
         self.establish.clear()
         self.recover.clear()
@@ -112,24 +117,20 @@ def consumed(process: AgentProcess) -> float:
 
 def show_psrd(fleet: Fleet) -> None:
     for count in (1, 8, 32):
-        before = [consumed(fleet.clients[name]) for name in ("alice", "bob")] + [
-            sum(map(consumed, fleet.hubs.values()))
-        ]
-        trio.run(Run(fleet, count=count, at_once=1, seconds=0.5).go)
         run = Run(fleet, count=count, at_once=1, seconds=0.5)
-        start = [consumed(fleet.clients[name]) for name in ("alice", "bob")] + [sum(map(consumed, fleet.hubs.values()))]
+        before = consumed_by_each(fleet)
         trio.run(run.go)
-        made = (len(run.recover) + 3) * count * HUBS
-        after = [consumed(fleet.clients[name]) for name in ("alice", "bob")] + [sum(map(consumed, fleet.hubs.values()))]
-        alice, bob, hub = ((b - a) / made for a, b in zip(start, after, strict=True))
+        made = (len(run.recover) + WARM_UP) * count * HUBS
+        alice, bob, hub = ((b - a) / made for a, b in zip(before, consumed_by_each(fleet), strict=True))
         print(f"{count:2} a secret: bytes a key and hub: generator {alice:.1f}, recoverer {bob:.1f}, hub {hub:.1f}")
-        del before
+
+
+def consumed_by_each(fleet: Fleet) -> list[float]:
+    """PSRD bytes that the generator, the recoverer and all hubs have used so far."""
+    return [*(consumed(fleet.clients[name]) for name in ("alice", "bob")), sum(map(consumed, fleet.hubs.values()))]
 
 
 def show_hung_hub(fleet: Fleet, seconds: float, median: float) -> None:
-    import os
-    import signal
-
     hung = fleet.hubs["hub5"]
     os.kill(hung.pid, signal.SIGSTOP)
     try:
@@ -162,7 +163,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as folder, Fleet(Path(folder).absolute()) as fleet:
-        fleet.start(hubs=HUBS, clients=("alice", "bob"), hub_settings=HUB, client_settings=f"shares_required = {REQUIRED}")
+        fleet.start(
+            hubs=HUBS, clients=("alice", "bob"), hub_settings=HUB, client_settings=f"shares_required = {REQUIRED}"
+        )
         fleet.enrol_all()
         show_start(Path(folder).absolute())
         show_memory(fleet, "idle")
@@ -181,8 +184,6 @@ def show_start(folder: Path) -> None:
     print(f"from start to ready: {process.wait_up():.2f} s")
     process.stop()
 
-
-Work = Callable[[], Awaitable[None]]
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
-
 from hypothesis import settings
 
 from qfagent.testing.liar import LyingHub

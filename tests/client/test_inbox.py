@@ -923,6 +923,37 @@ async def test_a_file_that_takes_the_place_of_another_while_that_is_ingested_com
     assert [] == box.waiting
 
 
+async def test_what_takes_the_place_of_a_file_while_that_is_overwritten_is_not_removed(real):
+    real.drop("file.json", file_of())
+    opened, works = [], real.disk.open
+
+    class Watched:
+        """A file; when it has been overwritten, another takes its place."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def sync(self):
+            self.file.sync()
+            Path(real.root, "next").write_bytes(file_of(2))
+            Path(real.root, "next").rename(real.path("file.json"))
+
+    def watch(path, **how):
+        file = works(path, **how)
+        if path == real.path("file.json") and not opened:
+            opened.append(path)
+            return Watched(file)
+        return file
+
+    real.disk.open = watch
+    await real.scan()
+
+    assert file_of(2) == real.read(real.path("file.json"))
+
+
 async def test_a_file_that_vanishes_while_it_is_ingested_is_in_all_the_same(tmp_path):
     def change(work):
         if is_reading(work):
@@ -980,6 +1011,28 @@ async def test_wherever_power_fails_the_block_comes_in_once_and_its_file_goes(lo
             assert [make_block().id] == box.blocks == box.pads, calls
             assert [] == box.waiting == box.refused, calls
             assert {} == box.ingestion.leftovers.all(), calls
+    raise AssertionError("power never lasted")
+
+
+@pytest.mark.parametrize("lose", ["all", "some", "none"])
+async def test_wherever_power_fails_while_a_known_file_is_erased_it_goes_quietly_in_the_end(lose):
+    for calls in range(100):
+        with MemoryDisk(calls) as disk:
+            box = Box(disk, "/agent")
+            await box.ingestion.ingest(file_of())
+            box.drop("file.json", file_of())
+            disk.power_off_after(calls)
+            with disk.until_power_fails():
+                await box.scan()
+            if not disk.dead:
+                assert calls > 5
+                return
+            disk.crash(lose=lose)
+            box.boot()
+            await box.scan()
+
+            assert [] == box.waiting == box.refused, calls
+            assert [make_block().id] == box.blocks == box.pads, calls
     raise AssertionError("power never lasted")
 
 

@@ -372,6 +372,16 @@ def test_a_denied_call_is_noted_with_who_called_and_what(monkeypatch):
     assert {("control.denied", "GET /v1/keys", "id-1")} == {(n, f["verb"], f["request_id"]) for n, f in noted}
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_with_whatever_method_a_route_is_closed_to_whom_it_is_closed(monkeypatch, method):
+    monkeypatch.setattr("os.geteuid", lambda: 51_000)
+    route = Route("POST", "/v1/fence/lift", "admin", None, "x")
+    made = Control(lambda: [route], lambda: Access(1, 4), note=lambda *_, **__: None, guard=guard)
+    request = Request(method, "/v1/fence/lift", (), Caller(77, 51_003, frozenset({1})), "id-1")
+
+    assert 403 == made.admit(request).status
+
+
 def test_a_long_target_is_noted_in_part(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 51_000)
     made, noted = control(None)

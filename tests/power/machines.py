@@ -20,7 +20,7 @@ from qfagent.client.inbox import Inbox
 from qfagent.client.ingestion import Ingestion
 from qfagent.client.recoverer import Recoverer
 from qfagent.config import Config, Provisioner as Settings
-from qfagent.errors import AgentError, StoreError, StoreFenced
+from qfagent.errors import AgentError, OutOfFiles, StoreError, StoreFenced
 from qfagent.hub.books import open_books
 from qfagent.hub.provisioner import Premises, Provisioner
 from qfagent.hub.registry import Registry
@@ -198,7 +198,8 @@ class Machine:
         if self.disk.dead:
             raise PowerLoss
         if self.stage.chance.random() < 0.5:
-            self.store.erase()
+            with suppress(OutOfFiles):  # it is done later, then; see `Inline`
+                self.store.erase()
         for result, (_, then, refused) in zip(results, agenda, strict=False):
             self.deliver(result, then, refused)
         return results[-1]

@@ -209,6 +209,32 @@ async def test_a_stop_finishes_what_was_handed_over_and_takes_no_more():
         office.store.close()
 
 
+@pytest.mark.parametrize("_", range(10))  # the order of tasks is a matter of chance
+async def test_who_comes_at_the_very_moment_of_a_stop_is_served_or_told_and_never_forgotten(_):
+    with MemoryDisk() as disk:
+        office, ends, now = Office(disk, "/state"), [], trio.Event()
+
+        async def call(number):
+            await now.wait()
+            try:
+                await office.set(f"n{number}", number)
+                ends.append("served")
+            except StoreError:
+                ends.append("told")
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as callers, office.open():
+                for number in range(10):
+                    callers.start_soon(call, number)
+                await trio.testing.wait_all_tasks_blocked()
+                now.set()
+        there = [office.store.database.get(f"n{number}") for number in range(10)]
+        office.store.close()
+
+        assert 10 == len(ends)
+        assert ends.count("served") == len([value for value in there if value is not None])
+
+
 async def test_after_a_stop_nothing_that_was_spent_is_left_to_erase(tmp_path):
     office, block = Office(RealDisk(), str(tmp_path)), block_of()
     office.store.pads.write(block)
