@@ -7,6 +7,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -57,7 +58,8 @@ class Recoverer:
         for _ in range(CALLERS):
             held = self._ring.oldest(peer) or await self._fetch_oldest(peer)
             if held is not None:
-                return await self._hand_over(held, frozenset(held.keys), uid=uid)
+                with suppress(KeyGone):  # what another caller is being given may come once more with a later fetch
+                    return await self._hand_over(held, frozenset(held.keys), uid=uid)
         raise NotFound(f"whatever waits from {peer} goes to other callers")
 
     async def sweep(self) -> None:

@@ -57,6 +57,23 @@ async def test_what_waits_comes_oldest_first_and_each_call_the_next_one(connecte
         await bob.recoverer.wait_next("alice", uid=0)
 
 
+async def test_callers_that_ask_for_what_waits_at_once_get_a_secret_each(connected):
+    network = await connected()
+    alice, bob = network.clients["alice"].client, network.clients["bob"].client
+    made, got = [], []
+
+    async def both():
+        for _ in range(6):
+            made.append(await alice.generator.establish("bob", count=2))
+            got.append(await bob.recoverer.wait_next("alice", uid=0))
+
+    async with trio.open_nursery() as callers:
+        for _ in range(8):
+            callers.start_soon(both)
+
+    assert sorted(made, key=str) == sorted(got, key=str)
+
+
 async def test_both_peers_generate_for_each_other(connected):
     network = await connected()
     alice, bob = network.clients["alice"].client, network.clients["bob"].client
