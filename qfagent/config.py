@@ -4,7 +4,6 @@
 * Durations are seconds here, shares of a whole are fractions; in the file they are "3s", "1h" and "20%".
 """
 
-import difflib
 import re
 import socket
 import tomllib
@@ -231,6 +230,8 @@ def _explain(text: str) -> str:
 
 
 def _nearest(key: str) -> str:
+    import difflib  # noqa: PLC0415  # for those who have mistyped
+
     near = difflib.get_close_matches(key, sorted(_known_keys(Config)), n=1)
     return f", did you mean `{near[0]}`?" if near else ""
 

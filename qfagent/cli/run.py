@@ -1,6 +1,7 @@
 """`run`: the daemon, in the foreground; the one command that has an event loop.
 
 * Keys stay in memory: no core dumps, no debugger of another process, and no file of ours for everybody.
+* Pads leave memory when they are done with: buffers of their size go straight back to the kernel.
 * What keeps it from starting is one line and an exit code, as with every other command.
 """
 
@@ -9,6 +10,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -21,7 +23,9 @@ from qfagent.logs import start_logging
 
 UMASK: Final = 0o027
 MOST_FILES: Final = 65_536
+LARGE: Final = 1 << 17  # bytes; pads and the files that they come in are larger
 _PR_SET_DUMPABLE: Final = 4
+_M_MMAP_THRESHOLD: Final = -3
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -40,7 +44,10 @@ def harden() -> None:
     """Keeps what is in memory there, and lets there be as many connections as the system permits."""
     os.umask(UMASK)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    with suppress(AttributeError):  # not every C library has it
+        libc.mallopt(_M_MMAP_THRESHOLD, LARGE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -19,7 +19,7 @@ import msgspec
 from qfagent.dske import psrd
 from qfagent.errors import AgentError, NotPermitted, PsrdRejected
 from qfagent.store.database import disk_faults
-from qfagent.store.disk import Disk, Facts, File, write_atomic
+from qfagent.store.disk import Disk, Facts, File, wipe, write_atomic
 
 FOLDER_MODE: Final = 0o3730
 IGNORED: Final = (".*", "*.part", "*.tmp", "*.filepart", "*.swp", "*~")
@@ -40,8 +40,7 @@ class Dropped:
 
     def overwrite(self) -> None:
         """Overwrites it in place, durably."""
-        self._file.write_at(0, bytes(self.facts.size))
-        self._file.sync()
+        wipe(self._file, self.facts.size)
 
     @property
     def is_unchanged(self) -> bool:

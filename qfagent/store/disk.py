@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+_CHUNK = 1 << 20
 _CLOSED = (1 << 31) - 1  # no process has so many descriptors; the kernel answers EBADF
 
 
@@ -107,8 +108,7 @@ def write_atomic(disk: Disk, path: str, data: bytes, *, mode: int = 0o600, group
     """Puts `data` at `path`, durably; whatever happens, the old content or the new is there, never a mixture."""
     target = Path(path)
     temporary = str(target.with_name(f".{target.name}.tmp"))  # a name that inbox scanners pass over
-    if disk.exists(temporary):
-        disk.unlink(temporary)  # left by a crash; a fixed name means there is never more than one
+    _destroy(disk, temporary)  # left by a crash; a fixed name means there is never more than one
     try:
         with closing(disk.create(temporary, len(data), mode=mode, group=group)) as file:
             file.write_at(0, data)
@@ -116,9 +116,23 @@ def write_atomic(disk: Disk, path: str, data: bytes, *, mode: int = 0o600, group
         disk.rename(temporary, path)
     except OSError:
         with suppress(OSError):
-            disk.unlink(temporary)
+            _destroy(disk, temporary)
         raise
     disk.sync_dir(str(target.parent))
+
+
+def wipe(file: File, size: int) -> None:
+    """Overwrites the first `size` bytes in place, durably."""
+    for offset in range(0, size, _CHUNK):
+        file.write_at(offset, bytes(min(_CHUNK, size - offset)))
+    file.sync()
+
+
+def _destroy(disk: Disk, path: str) -> None:
+    if disk.exists(path):
+        with closing(disk.open(path)) as file:
+            wipe(file, file.size())
+        disk.unlink(path)
 
 
 class RealFile:

@@ -12,10 +12,9 @@ from contextlib import closing, suppress
 from qfagent.dske.psrd import Block
 from qfagent.errors import OneTimeViolation
 from qfagent.store.database import disk_faults, from_os_error
-from qfagent.store.disk import Disk, File, write_atomic
+from qfagent.store.disk import Disk, File, wipe, write_atomic
 
 _OPEN_FILES = 128
-_CHUNK = 1 << 20
 _TELLING = 16  # so many zeros in a row are in no PSRD file; fewer may be chance
 _TAG = "CACHEDIR.TAG"  # keeps backup tools out; the signature is that of the Cache Directory Tagging Specification
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n# one-time pads: a copy of them must not exist\n"
@@ -46,7 +45,7 @@ class Pads:
                 file.sync()
                 self._disk.sync_dir(self._folder)
             except OSError:
-                _wipe(file)
+                wipe(file, file.size())
                 self._disk.unlink(path)
                 raise
 
@@ -56,7 +55,7 @@ class Pads:
         with disk_faults("erasing an unfinished pad"):
             if self._disk.exists(path):
                 with closing(self._disk.open(path)) as file:
-                    _wipe(file)
+                    wipe(file, file.size())
                 self._disk.unlink(path)
                 self._disk.sync_dir(self._folder)
 
@@ -165,7 +164,7 @@ class Erasure:
     def _destroy(self, path: str) -> None:
         if self._disk.exists(path):
             with closing(self._disk.open(path)) as file:
-                _wipe(file)
+                wipe(file, file.size())
             self._disk.unlink(path)
             self._disk.sync_dir(self._folder)
 
@@ -187,9 +186,3 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             runs.append((offset, length))
     return runs
-
-
-def _wipe(file: File) -> None:
-    for offset in range(0, size := file.size(), _CHUNK):
-        file.write_at(offset, bytes(min(_CHUNK, size - offset)))
-    file.sync()

@@ -254,6 +254,16 @@ def test_write_atomic_clears_what_a_crash_left(place):
     assert disk.list(folder) == ["file"]
 
 
+def test_write_atomic_overwrites_what_a_crash_left(place):
+    disk, folder = place
+    put(disk, f"{folder}/.file.tmp", b"half a pad")
+
+    with closing(disk.open(f"{folder}/.file.tmp")) as left:
+        write_atomic(disk, f"{folder}/file", b"whole")
+
+        assert bytes(10) == left.read_at(0, 100)
+
+
 @pytest.mark.parametrize("call", ["create", "write_at", "sync", "rename"])
 def test_write_atomic_that_fails_leaves_the_old_content_and_nothing_else(call):
     disk = MemoryDisk()
