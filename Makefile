@@ -22,6 +22,7 @@ types: $(VENV)/.tools
 
 bench: $(VENV)/.tools
 	$(BIN)/python bench/keys.py
+	$(BIN)/python bench/scale.py
 
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -13,9 +13,8 @@ from qfagent.store.database import Database
 from qfagent.store.quotas import Quotas
 
 _COLUMNS: Final = "recoverer, generator, secret_id, hubs, k, m, o, expires_at, block, start, share, fetched"
-
-# one that is there has expired, see `known`
-_INSERT: Final = f"INSERT OR REPLACE INTO shares ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NAMED: Final = "recoverer = ? AND secret_id = ? AND generator = ?"
+_INSERT: Final = f"INSERT INTO shares ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -40,6 +39,7 @@ class Shares:
 
     def __init__(self, database: Database) -> None:
         self._database, self.quotas = database, Quotas(database)
+        self._waiting: int | None = None  # how many there are; None until somebody wants to know
 
     def flush(self) -> None:
         """Writes what has changed; the transaction ends with it."""
@@ -48,10 +48,13 @@ class Shares:
     def forget(self) -> None:
         """Drops what memory holds, after a transaction that failed."""
         self.quotas.forget()
+        self._waiting = None
 
     def put(self, share: Share, *, now: int) -> None:
         """Keeps a share, and charges it to its generator's quota."""
         recoverer, generator, secret_id, hubs, *rest = msgspec.structs.astuple(share)
+        self._delete(_NAMED, recoverer, secret_id, generator)  # one that is there has expired, see `known`
+        self._add(int(share.share is not None))
         self._database.execute(_INSERT, recoverer, generator, secret_id, ",".join(hubs), *rest)
         self.quotas.charge(share.recoverer, share.generator, len(share.share or b""), now=now)
 
@@ -78,35 +81,44 @@ class Shares:
     def mark_fetched(self, share: Share, *, now: int) -> None:
         """The share has left for its recoverer: its bytes count against no quota any more."""
         if not share.fetched:
-            which = "recoverer = ? AND secret_id = ? AND generator = ?"
-            sql = f"UPDATE shares SET fetched = 1 WHERE {which}"
+            sql = f"UPDATE shares SET fetched = 1 WHERE {_NAMED}"
             self._database.execute(sql, share.recoverer, share.secret_id, share.generator)
             self.quotas.charge(share.recoverer, share.generator, -len(share.share or b""), now=now)
 
     def finish(self, recoverer: str, generator: str, secret_id: str) -> None:
         """The recoverer is done: the share goes, its names stay until they expire."""
-        sql = "UPDATE shares SET share = NULL WHERE recoverer = ? AND secret_id = ? AND generator = ?"
+        sql = f"UPDATE shares SET share = NULL WHERE {_NAMED} AND share IS NOT NULL"
+        before = self._database.changes
         self._database.execute(sql, recoverer, secret_id, generator)
+        self._add(before - self._database.changes)
 
     def delete_under(self, block: str) -> None:
         """Deletes what was wrapped under a block."""
-        self._database.execute("DELETE FROM shares WHERE block = ?", block)
+        self._delete("block = ?", block)
 
     def delete_of(self, peer: str) -> None:
         """Deletes what a peer deposited and what waits for it."""
-        self._database.execute("DELETE FROM shares WHERE recoverer = ? OR generator = ?", peer, peer)
+        self._delete("recoverer = ? OR generator = ?", peer, peer)
         self.quotas.delete_of(peer)
 
     def sweep(self, *, now: int, limit: int) -> int:
         """Deletes at most `limit` shares that have expired; returns how many."""
-        sql = "DELETE FROM shares WHERE seq IN (SELECT seq FROM shares WHERE expires_at <= ? LIMIT ?)"
-        before = self._database.changes
-        self._database.execute(sql, now, limit)
-        return self._database.changes - before
+        return self._delete("seq IN (SELECT seq FROM shares WHERE expires_at <= ? LIMIT ?)", now, limit)
 
     def count(self) -> int:
         """How many shares wait."""
-        return int(self._database.value("SELECT COUNT(*) FROM shares WHERE share IS NOT NULL"))
+        if self._waiting is None:  # looks at every share: too dear to do often
+            self._waiting = int(self._database.value("SELECT COUNT(*) FROM shares WHERE share IS NOT NULL"))
+        return self._waiting
+
+    def _delete(self, which: str, *values: Any) -> int:
+        rows = self._database.rows(f"DELETE FROM shares WHERE {which} RETURNING share IS NOT NULL", *values)
+        self._add(-sum(waited for (waited,) in rows))
+        return len(rows)
+
+    def _add(self, more: int) -> None:
+        if self._waiting is not None:
+            self._waiting += more
 
     def _find(self, which: str, *values: Any) -> list[Share]:
         sql = f"SELECT {_COLUMNS} FROM shares WHERE {which}"

@@ -1,7 +1,10 @@
 """A hub's shares: one row a secret of a generator for a recoverer, in the order of arrival, gone when it is time."""
 
+import errno
+
 import pytest
 
+from qfagent.errors import DiskFull
 from qfagent.store.shares import Share, Shares
 from tests.store.stores import NOW, home
 
@@ -165,6 +168,42 @@ def test_the_sweep_deletes_at_most_so_many_and_says_how_many(shelf):
 
     assert [2, 1, 0] == [shelf.run("sweep", now=NOW + 2, limit=2) for _ in range(3)]
     assert ["3", "4"] == shelf.waiting()
+
+
+def test_the_count_keeps_up_with_whatever_happens(shelf):
+    def recount():
+        return shelf.home.run(Shares(shelf.home.database).count)
+
+    shelf.run("count")
+    for number in range(9):
+        shelf.put(f"{number}", expires_at=NOW + number, block=OTHER if number == 8 else BLOCK)
+    steps = [
+        lambda: shelf.run("finish", "bob", "alice", "7"),
+        lambda: shelf.run("finish", "bob", "alice", "7"),
+        lambda: shelf.run("finish", "bob", "alice", "unheard"),
+        lambda: shelf.put("0", expires_at=NOW + 9),
+        lambda: shelf.put("7", expires_at=NOW + 9),
+        lambda: shelf.run("sweep", now=NOW + 2, limit=10),
+        lambda: shelf.run("delete_under", OTHER),
+        lambda: shelf.run("delete_of", "alice"),
+    ]
+    counts = []
+    for step in steps:
+        step()
+        counts.append((shelf.run("count"), recount()))
+
+    assert [8, 8, 8, 8, 9, 7, 6, 0] == [count for count, _ in counts]
+    assert [recounted for _, recounted in counts] == [count for count, _ in counts]
+
+
+def test_the_count_forgets_what_a_transaction_that_failed_had_put(shelf):
+    shelf.put("one")
+    shelf.run("count")
+    shelf.home.disk.fail("write_at", errno.ENOSPC)
+    with pytest.raises(DiskFull):
+        shelf.put("two")
+
+    assert 1 == shelf.run("count")
 
 
 def test_deleted_shares_leave_no_bytes_in_the_database(shelf):
