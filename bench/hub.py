@@ -68,7 +68,6 @@ async def serve(kind: str, folder: str, blocks: list[Block]) -> None:
     for block, peer in zip(blocks, ("alice", "bob"), strict=True):
         store.pads.write(block)
         store.run(partial(take_in, store, books, block, peer))
-    books.deposits._place = partial(_place, books)  # noqa: SLF001  # no quota: nobody fetches here
     api = Api(around, books, hub_id=HUB.id, bound=lambda: None)
 
     async def nothing(_: Request) -> Response:
@@ -88,12 +87,6 @@ async def serve(kind: str, folder: str, blocks: list[Block]) -> None:
                 nursery.cancel_scope.cancel()
                 break
     store.close()
-
-
-def _place(books: Books, generator: str, deposit: wire.Deposit, blocks: list[str]) -> tuple[str | None, str]:
-    known = books.shares.known(deposit.recoverer, generator, deposit.secret_id)
-    books.shares.quotas.owed(deposit.recoverer, generator, now=0)
-    return ("duplicate" if known else None), blocks[0]
 
 
 # --- the load

@@ -53,15 +53,17 @@ class Shares:
     def put(self, share: Share, *, now: int) -> None:
         """Keeps a share, and charges it to its generator's quota."""
         recoverer, generator, secret_id, hubs, *rest = msgspec.structs.astuple(share)
-        self._delete(_NAMED, recoverer, secret_id, generator)  # one that is there has expired, see `known`
         self._add(int(share.share is not None))
         self._database.execute(_INSERT, recoverer, generator, secret_id, ",".join(hubs), *rest)
         self.quotas.charge(share.recoverer, share.generator, len(share.share or b""), now=now)
 
     def known(self, recoverer: str, generator: str, secret_id: str, *, now: int) -> bool:
-        """Whether a deposit under these names was taken before, and has not expired."""
-        sql = "SELECT 1 FROM shares WHERE recoverer = ? AND secret_id = ? AND generator = ? AND expires_at > ?"
-        return self._database.row(sql, recoverer, secret_id, generator, now) is not None
+        """Whether a deposit under these names was taken before; one that has expired makes way."""
+        names = (recoverer, secret_id, generator)
+        expires_at = self._database.value(f"SELECT expires_at FROM shares WHERE {_NAMED}", *names)
+        if expires_at is not None and expires_at <= now:
+            self._delete(_NAMED, *names)
+        return expires_at is not None and bool(expires_at > now)
 
     def of_id(self, recoverer: str, secret_id: str, *, now: int) -> list[Share]:
         """What waits under an id, from every generator that used it."""
