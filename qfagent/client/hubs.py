@@ -131,7 +131,7 @@ class Hub:
         """Asks for the hub's health; HubUnavailable."""
         with self._deadline():
             async with self._pool.connection() as connection:
-                answer = await connection.exchange("GET", wire.HEALTH, host=self._host)
+                answer = await connection.exchange("GET", wire.HEALTH, host=self.address.place)
         try:
             health = wire.decode(wire.Health, answer.body)
         except Invalid as error:
@@ -143,7 +143,7 @@ class Hub:
         """Whether the hub says that a block is registered; a hint that is free of charge. HubUnavailable, BadHttp."""
         with self._deadline():
             async with self._pool.connection() as connection:
-                answer = await connection.exchange("GET", wire.BLOCKS + block, host=self._host)
+                answer = await connection.exchange("GET", wire.BLOCKS + block, host=self.address.place)
         state = state_in(answer)
         return state is not None and state.registered
 
@@ -209,7 +209,9 @@ class Hub:
             asked_at = trio.current_time()
             proven = False
             try:
-                answer = await connection.exchange(METHOD, sent.target, sent.headers, sent.body, host=self._host)
+                answer = await connection.exchange(
+                    METHOD, sent.target, sent.headers, sent.body, host=self.address.place
+                )
                 received = Received(answer.status, answer.body, answer.values(b"dske-auth"))
                 reply = await self._accepted(partial(accept, sent, received), sent.block)
                 proven = True
@@ -235,7 +237,7 @@ class Hub:
             raise
 
     async def _look_at(self, connection: ClientConnection, block: str) -> None:
-        await self.vetting.judge(block, await connection.exchange("GET", wire.BLOCKS + block, host=self._host))
+        await self.vetting.judge(block, await connection.exchange("GET", wire.BLOCKS + block, host=self.address.place))
 
     def _compose(
         self, target: str, body: Callable[[str, Pad], msgspec.Struct], avoided: frozenset[str], *, ciphertext: int
@@ -261,11 +263,6 @@ class Hub:
                 yield
         except trio.TooSlowError:
             raise HubUnavailable(f"no answer within {seconds:g} s") from None
-
-    @property
-    def _host(self) -> str:
-        host, port = self.address.host, self.address.port
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _statuses(reply: Reply, batch: Sequence[Draft]) -> list[str]:

@@ -46,7 +46,7 @@ class Ingestion:
         async with self._one_at_a_time:
             await self._desk.committer.run(partial(self._check, block))
             await self._keep(block, dropped_at)
-        self._desk.note("psrd.ingested", hub=block.hub.id, block=block.id, server=f"{block.hub.host}:{block.hub.port}")
+        self._desk.note("psrd.ingested", hub=block.hub.id, block=block.id, server=block.hub.place)
         self._arrived(block.hub)
         return Receipt(block.id, block.hub.id, len(block.user), len(block.server))
 

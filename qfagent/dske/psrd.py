@@ -34,6 +34,11 @@ class HubAddress(msgspec.Struct, frozen=True):
     host: str
     port: int
 
+    @property
+    def place(self) -> str:
+        """`host:port`, with an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 class Block(msgspec.Struct, frozen=True):
     """The PSRD of one file. `id` is 32 hex digits; each pad is 1 KiB to 64 MiB."""

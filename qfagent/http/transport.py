@@ -41,7 +41,7 @@ async def dial(host: str, port: int, *, interface: str = "", source: str = "") -
             return await _connect(family, address, interface, source)
         except OSError as error:
             failures.append(error)
-    raise _unavailable(f"no connection to {host}:{port}", interface, failures[0]) from failures[0]
+    raise _unavailable(f"no connection to {host}, port {port}", interface, failures[0]) from failures[0]
 
 
 async def listen_tcp(host: str, port: int, *, interface: str = "") -> trio.SocketListener:
@@ -56,7 +56,7 @@ async def listen_tcp(host: str, port: int, *, interface: str = "") -> trio.Socke
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise InterfaceDown(f"this machine does not have the address {host}") from error
-        raise _unavailable(f"can't listen at {host}:{port}", interface, error) from error
+        raise _unavailable(f"can't listen at {host}, port {port}", interface, error) from error
 
 
 def interface_address(interface: str) -> str:

@@ -16,10 +16,9 @@ class Pins:
         known = self._database.row(
             "SELECT id, host, port FROM hubs WHERE id = ? OR (host = ? AND port = ?)", *_key(hub)
         )
-        if known is not None and known != (hub.id, hub.host, hub.port):
+        if known is not None and (pinned := HubAddress(*known)) != hub:
             raise PsrdRejected(
-                f"hub-mismatch: the file says hub {hub.id} at {hub.host}:{hub.port},"
-                f" pinned is hub {known[0]} at {known[1]}:{known[2]}",
+                f"hub-mismatch: the file says hub {hub.id} at {hub.place}, pinned is hub {pinned.id} at {pinned.place}",
                 remedy="if the hub has moved, say `qfagent hubs move`",
             )
 

@@ -69,7 +69,9 @@ async def test_a_name_too_long_for_the_kernel_does_not_become_another_interface(
 async def test_a_refused_connection_says_so(listener):
     port = port_of(listener)
     await listener.aclose()
-    with pytest.raises(HubUnavailable, match=rf"no connection to 127\.0\.0\.1:{port}: connection refused") as caught:
+    with pytest.raises(
+        HubUnavailable, match=rf"no connection to 127\.0\.0\.1, port {port}: connection refused"
+    ) as caught:
         await dial("127.0.0.1", port)
 
     assert not isinstance(caught.value, InterfaceDown)
