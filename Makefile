@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types bench clean
+.PHONY: demo test check lint types bench deb test-deb lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/qfagent demo
@@ -23,6 +23,19 @@ types: $(VENV)/.tools
 bench: $(VENV)/.tools
 	$(BIN)/python bench/keys.py
 	$(BIN)/python bench/scale.py
+
+ARCHITECTURE ?= $(shell dpkg --print-architecture)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
+deb: $(VENV)/.installed  # a package for Debian 12, into dist/
+	@mkdir -p dist
+	@$(BIN)/python -m contrib.debian.package $(ARCHITECTURE) dist
+
+test-deb: deb $(VENV)/.tools  # as root: a minimal Debian, and the package in it
+	tests/contrib/debian $(BIN)/python dist/qfagent_*_$(ARCHITECTURE).deb
+
+lock: $(VENV)/.installed  # the dependencies as they are now
+	@$(BIN)/python -m contrib.debian.wheels
 
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -41,14 +41,14 @@ def _group(program: Program, words: str) -> Iterator[str]:
 
 def _command(program: Program, row: Row) -> Iterator[str]:
     start = f"usage: {program.name} {row.words}"
-    uses = " ".join(_use(argument).replace(" ", "\0") for argument in row.arguments)  # a value stays with its option
+    uses = " ".join(use(argument).replace(" ", "\0") for argument in row.arguments)  # a value stays with its option
     lines = textwrap.wrap(f"{start} {uses}", WIDTH, subsequent_indent=" " * 7, break_on_hyphens=False)
     yield from (line.replace("\0", " ") for line in lines)
     yield ""
     yield f"  {row.does}"
     if row.arguments:
         yield ""
-    yield from _columns((_names(argument), argument.options["help"]) for argument in row.arguments)
+    yield from _columns((names(argument), argument.options["help"]) for argument in row.arguments)
 
 
 def _further(program: Program, row: Row) -> list[str]:
@@ -65,7 +65,8 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from textwrap.wrap(does, WIDTH, initial_indent=f"  {name.ljust(width)}  ", subsequent_indent=blank)
 
 
-def _use(argument: Argument) -> str:
+def use(argument: Argument) -> str:
+    """The argument, as it stands in a usage line."""
     name, options = argument.names[0], argument.options
     if not name.startswith("-"):
         return f"[{options['metavar']}]" if options.get("nargs") == "?" else str(options["metavar"])
@@ -73,7 +74,8 @@ def _use(argument: Argument) -> str:
     return use if options.get("required") else f"[{use}]"
 
 
-def _names(argument: Argument) -> str:
+def names(argument: Argument) -> str:
+    """What the argument may be called, and what goes with it."""
     if not argument.names[0].startswith("-"):
         return str(argument.options["metavar"])
     value = f" {argument.options['metavar']}" if "metavar" in argument.options else ""
