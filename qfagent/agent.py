@@ -9,17 +9,17 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from qfagent import amendment, config as configuration, roles, systemd
 from qfagent.client.report import ClientReport
 from qfagent.config import Config
-from qfagent.errors import AgentError, BadConfig
+from qfagent.errors import AgentError, BadConfig, StoreError
 from qfagent.events import Bus
 from qfagent.health import Readiness, common_issues, readiness
 from qfagent.http.limits import Limits
@@ -46,6 +46,7 @@ GROUPS_LAST: Final = 30.0  # seconds until groups are looked up again
 GRACE: Final = 10.0  # seconds that requests under way may take to finish
 LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=70)  # three times the longest hub_timeout, and more
 MACHINE_ID: Final = Path("/etc/machine-id")
+T = TypeVar("T")
 _logger = logging.getLogger("qfagent")
 
 
@@ -54,7 +55,7 @@ async def run(config: Config, *, path: str, world: World | None = None) -> None:
     frame = Frame(config, path, world or World())
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with frame.open_store(), frame.at_work(), frame.listening(), frame.watched():
-            systemd.notify("READY=1", f"STATUS=running as {config.role}")
+            systemd.notify("READY=1", await frame.at_a_glance())
             frame.bus.note("agent.started", role=config.role, name=config.peer)
             await frame.heed(signals)
             systemd.notify("STOPPING=1")
@@ -130,7 +131,7 @@ class Frame:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Signs of life for systemd, if it wants any: given only while the store does its work."""
+        """Signs of life for systemd, if it wants any: given only while the store takes work and gives it back."""
         seconds = systemd.watchdog_seconds()
         async with trio.open_nursery() as nursery:
             if seconds is not None:
@@ -140,10 +141,16 @@ class Frame:
 
     async def _show_life(self, every: float) -> None:
         while True:
-            if not self._store.failed:
+            with suppress(StoreError):  # one that has failed is told of elsewhere; one that hangs lets nothing pass
                 await self._committer.run(lambda: None)
-            systemd.notify("WATCHDOG=1")
+            systemd.notify("WATCHDOG=1", await self.at_a_glance())
             await trio.sleep(every)
+
+    async def at_a_glance(self) -> str:
+        """The line that `systemctl status` shows."""
+        ready = await self.readiness()
+        codes = ", ".join(issue.code for issue in ready.issues)
+        return f"STATUS={self.config.role}, {'ready' if ready.ready else 'not ready'}" + (codes and f": {codes}")
 
     async def heed(self, signals: AsyncIterator[int]) -> None:
         """Returns when the agent is to stop; reads the configuration again when it is told to."""
@@ -188,11 +195,12 @@ class Frame:
 
     async def readiness(self) -> Readiness:
         """Whether keys can be made, and what an operator should see to."""
-        return readiness(common_issues(self._store) | self._missing_groups() | await self._role.issues())
+        of_role = await _unless_failed(self._role.issues()) or {}
+        return readiness(of_role | common_issues(self._store) | self._missing_groups())
 
     async def status(self) -> Status:
         """Everything at a glance."""
-        ready, part = await self.readiness(), await self._role.report()
+        ready, part = await self.readiness(), await _unless_failed(self._role.report())
         return Status(
             SCHEMA,
             configuration.VERSION,
@@ -215,12 +223,18 @@ class Frame:
         self.metrics.issue.clear()
         for issue in ready.issues:
             self.metrics.issue.labels(issue.code).set(1)
-        await self._role.measure(self.metrics)
+        await _unless_failed(self._role.measure(self.metrics))
         return self.metrics.text()
 
     async def reload(self) -> Reloaded:
         """Reads the configuration again; what can be changed while running is changed at once. BadConfig."""
-        new = configuration.load(self._path)
+        systemd.notify("RELOADING=1")
+        try:
+            return self._take_over(configuration.load(self._path))
+        finally:
+            systemd.notify("READY=1", await self.at_a_glance())
+
+    def _take_over(self, new: Config) -> Reloaded:
         changed = amendment.changes(self.config, new)
         applied = tuple(path for path in changed if path in amendment.LIVE)
         self.config = amendment.amend(self.config, new)
@@ -275,6 +289,14 @@ async def guard(response: Awaitable[Response]) -> Response:
     except Exception:
         _logger.exception("a request failed in a way that it must not")
         return problem(AgentError())
+
+
+async def _unless_failed(asked: Awaitable[T]) -> T | None:
+    """What a role says; nothing while its store stands still, which is told of on its own."""
+    try:
+        return await asked
+    except StoreError:
+        return None
 
 
 def _uid(peer: object) -> int:
