@@ -25,11 +25,11 @@ bench: $(VENV)/.tools
 	$(BIN)/python bench/scale.py
 
 ARCHITECTURE ?= $(shell dpkg --print-architecture)
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 deb: $(VENV)/.installed  # a package for Debian 12, into dist/
 	@mkdir -p dist
-	@$(BIN)/python -m contrib.debian.package $(ARCHITECTURE) dist
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+		$(BIN)/python -m contrib.debian.package $(ARCHITECTURE) dist
 
 test-deb: deb $(VENV)/.tools  # as root: a minimal Debian, and the package in it
 	tests/contrib/debian $(BIN)/python dist/qfagent_*_$(ARCHITECTURE).deb

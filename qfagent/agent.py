@@ -279,7 +279,7 @@ class Frame:
         self._made_socket = True
         path = self.config.control.socket
         self._disk.make_dir(str(Path(path).parent), 0o755)
-        return await control_socket.listen(path, group=self._access().group)
+        return await control_socket.listen(path, group=roles.usable(self._access().group))
 
 
 async def guard(response: Awaitable[Response]) -> Response:

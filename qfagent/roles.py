@@ -118,21 +118,21 @@ def _place(interface: str, host: str) -> tuple[Any, ...]:
 def _premises(config: Config, disk: Disk, hub_id: str) -> Premises:
     address = HubAddress(hub_id, config.hub.fqdn, _port(config))
     group = find_group(config.control.admin_group)
-    return Premises(disk, config.pool, _usable(group), address, config.hub.provisioner)
+    return Premises(disk, config.pool, usable(group), address, config.hub.provisioner)
 
 
 def _port(config: Config) -> int:
     return parse_address(config.hub.listen or "unset")[1]
 
 
-def _usable(group: int | None) -> int | None:
+def usable(group: int | None) -> int | None:
     """The group, if this process may give files to it."""
     return group if group is not None and (os.geteuid() == 0 or group in os.getgroups()) else None
 
 
 def _share(folder: str, mode: int, group: str) -> None:
     """Gives a folder to a group, where that is permitted; the package's tmpfiles.d has done so otherwise."""
-    number = _usable(find_group(group))
+    number = usable(find_group(group))
     if number is not None:
         with suppress(PermissionError):
             os.chown(folder, -1, number)
