@@ -10,7 +10,7 @@ import errno
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from fnmatch import fnmatch
 from typing import Final
 
@@ -97,13 +97,19 @@ class DropFolder:
             self._disk.sync_dir(self.path)
 
     def reject(self, name: str, reason: AgentError, *, now: int) -> None:
-        """Sets a file aside, with the reason beside it."""
+        """Sets a file aside, with the reason beside it; NotPermitted if it can't be taken out of the folder."""
         with disk_faults("setting a dropped file aside"):
             target = self._free_name(name)
             said = {"code": reason.slug, "reason": str(reason), "at": now}
-            write_atomic(self._disk, f"{self._rejected}/{target}.reason.json", msgspec.json.encode(said))
-            with suppress(FileNotFoundError):
+            sidecar = f"{self._rejected}/{target}.reason.json"
+            write_atomic(self._disk, sidecar, msgspec.json.encode(said))
+            try:
                 self._move(f"{self.path}/{name}", f"{self._rejected}/{target}")
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                self._disk.unlink(sidecar)  # or every attempt would leave one
+                raise _stuck(f"{self.path}/{name}", error) from error
 
     def _open(self, path: str) -> Dropped:
         with _dropped_faults(path):
@@ -127,11 +133,19 @@ class DropFolder:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            with closing(self._disk.open(old, write=False)) as file:
-                write_atomic(self._disk, new, file.read_at(0, min(file.size(), psrd.MAX_FILE)))
+            self._copy(old, new)
             self._disk.unlink(old)
         self._disk.sync_dir(self._rejected)
         self._disk.sync_dir(self.path)
+
+    def _copy(self, old: str, new: str) -> None:
+        """A file to another disk; a link leaves nothing but the reason."""
+        try:
+            with closing(self._disk.open(old, write=False)) as file:
+                write_atomic(self._disk, new, file.read_at(0, min(file.size(), psrd.MAX_FILE)))
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
 
     def _free_name(self, name: str) -> str:
         name = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
@@ -143,6 +157,13 @@ class DropFolder:
 def shown(name: str) -> str:
     """A name as it can stand in events and texts, whatever bytes it is made of."""
     return name if name.isprintable() else repr(name)[1:-1]
+
+
+def _stuck(path: str, error: OSError) -> Exception:
+    """Why something can't be taken out of the folder: such as another user's folder."""
+    if isinstance(error, PermissionError | IsADirectoryError):
+        return NotPermitted(f"the agent may not take {path} away", remedy=f"rm -r {shlex.quote(path)}")
+    return error
 
 
 def _check(facts: Facts) -> None:

@@ -130,9 +130,7 @@ class Inbox:
         except FileNotFoundError:
             return
         except NotPermitted as error:
-            if name not in self._unreadable:
-                self._desk.note("psrd.unreadable", file=shown(name), reason=error.detail)
-            self._unreadable[name] = error
+            self._leave(name, error)
         except PsrdIncomplete as error:
             await self._wait_for_more(name, error)
         except PsrdRejected as error:
@@ -185,8 +183,17 @@ class Inbox:
         if cut is not None and trio.current_time() - cut.since >= REJECTED_AFTER:
             await self._reject(name, error)
 
+    def _leave(self, name: str, error: NotPermitted) -> None:
+        if name not in self._unreadable:
+            self._desk.note("psrd.unreadable", file=shown(name), reason=error.detail)
+        self._unreadable[name] = error
+
     async def _reject(self, name: str, error: AgentError) -> None:
-        await self._desk.world.in_thread(partial(self._folder.reject, name, error, now=self._desk.world.now()))
+        try:
+            await self._desk.world.in_thread(partial(self._folder.reject, name, error, now=self._desk.world.now()))
+        except NotPermitted as refusal:
+            self._leave(name, refusal)
+            return
         event = "psrd.contradiction" if error.slug == "psrd-contradiction" else "psrd.rejected"
         self._desk.note(event, file=shown(name), code=error.slug, reason=str(error))
 

@@ -638,9 +638,10 @@ async def test_a_refused_file_is_set_aside_on_another_file_system_too(tmp_path):
         await box.scan()
 
         assert (["a.json"], b"no PSRD") == (box.refused, box.read(f"{box.rejected}/a.json"))
+        assert "found a link" in box.reason("b.json")["reason"]
         assert [make_block().id] == box.blocks
-        assert ["b.json", "c.json"] == box.waiting
-        assert "b.json, c.json is held back" in box.inbox.issues()["inbox-held"]
+        assert ["c.json"] == box.waiting
+        assert f"rm -r {elsewhere}/c.json" in box.inbox.issues()["inbox-unreadable"]
 
 
 # --- files of other users -------------------------------------------------------------------------
@@ -729,10 +730,12 @@ async def test_a_folder_of_somebody_else_holds_back_nothing_but_itself(foreign):
     dropped_by_root(foreign, "b.json", file_of(), 0o640)
     with as_user(AGENT_UID):
         await foreign.scan()
+        await foreign.scan()
 
     assert [make_block().id] == foreign.blocks
     assert ["a"] == foreign.waiting
-    assert "a is held back: permission denied" in foreign.inbox.issues()["inbox-held"]
+    assert f"rm -r {foreign.path('a')}" in foreign.inbox.issues()["inbox-unreadable"]
+    assert [] == foreign.disk.list(foreign.rejected), "no reason is left for what was not set aside"
 
 
 # --- faults of the disk ---------------------------------------------------------------------------
