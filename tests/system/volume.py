@@ -60,3 +60,14 @@ def mounted(image, path):
 
 def sh(*command):
     subprocess.run(command, check=True, capture_output=True)
+
+
+@contextmanager
+def small_tmpfs(path, size):
+    """A disk that is soon full, mounted at `path`; gives a function that makes it another size."""
+    path.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "tmpfs", path)
+    try:
+        yield lambda size: sh("mount", "-o", f"remount,size={size}", path)
+    finally:
+        sh("umount", path)
