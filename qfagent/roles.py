@@ -15,6 +15,7 @@ from qfagent.client.desk import open_desk
 from qfagent.client.dropped import FOLDER_MODE, DropFolder
 from qfagent.client.role import client_at_work
 from qfagent.config import Config, parse_address
+from qfagent.door import Listening
 from qfagent.dske.psrd import HubAddress
 from qfagent.errors import InterfaceDown
 from qfagent.http.pool import Connect
@@ -22,7 +23,7 @@ from qfagent.http.routes import Route
 from qfagent.http.transport import dial, interface_address, listen_tcp
 from qfagent.hub import commands as hub_commands, measures as hub_measures, report as hub_report
 from qfagent.hub.provisioner import Premises
-from qfagent.hub.role import Hub, Listening, find_hub_id, hub_at_work
+from qfagent.hub.role import Hub, find_hub_id, hub_at_work
 from qfagent.local.socket import find_group
 from qfagent.metrics import Metrics
 from qfagent.status import Interface

@@ -25,8 +25,10 @@ MAY = {
     "metrics": set(),
     "health": {"store"},
     "surroundings": {"config", "events", "http", "store", "world"},
+    "door": {"errors", "events", "http"},
     "client": {"errors", "dske", "store", "http", "config", "events", "world", "surroundings", "metrics"},
-    "hub": {"errors", "dske", "store", "http", "config", "events", "world", "surroundings", "metrics"},
+    "hub": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
+    "management": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "local": {"errors", "dske", "http", "events", "health", "metrics", "surroundings"},
     "status": {"client", "hub", "health", "store"},
 }
@@ -35,6 +37,7 @@ REASONS = {
     "store": "what survives power loss knows nothing of who talks to whom",
     "client": "siblings meet in roles.py; a client must work without a hub in the same process",
     "hub": "siblings meet in roles.py; a hub must work without a client in the same process",
+    "management": "siblings meet in roles.py; what knows the network must not be able to touch a pad",
     "local": "the control socket serves whatever routes it is given",
 }
 # what the pure core may not even know of

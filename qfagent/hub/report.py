@@ -26,8 +26,7 @@ class HubStatus(msgspec.Struct, frozen=True):
 async def report(hub: Hub) -> HubStatus:
     """The hub's part of the status."""
     clients = await hub.run(hub.books.clients.count)
-    listen = hub.listening.address if hub.listening else ""
-    return HubStatus(hub.id, listen, clients, hub.shares, await report_pool(hub))
+    return HubStatus(hub.id, hub.door.address, clients, hub.shares, await report_pool(hub))
 
 
 async def report_pool(hub: Hub) -> PoolReport:
@@ -38,10 +37,7 @@ async def report_pool(hub: Hub) -> PoolReport:
 
 async def issues(hub: Hub) -> dict[str, str]:
     """What an operator should see to, by code."""
-    found = {}
-    if hub.listening is None:
-        error = hub.not_listening
-        found["interface-down" if error is None else error.slug] = str(error or "not listening yet")
+    found = hub.door.issues
     if hub.provisioner.problem is not None:
         found["pool-problem"] = f"the pool can't be filled: {hub.provisioner.problem}"
     pool = await report_pool(hub)

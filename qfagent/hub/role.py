@@ -1,18 +1,17 @@
 """The role of a hub: it listens on its interface, keeps its pool filled, and drops what has expired.
 
-* It starts without its interface, says so, and listens as soon as that is there; if the interface is made anew, it
-  listens anew.
 * The exchange goes by rules that may change while it runs; its books stay open.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import trio
 
-from qfagent.errors import AgentError, HubUnavailable, InterfaceDown, StoreError, WrongState
+from qfagent.door import Door, Listen
+from qfagent.errors import StoreError, WrongState
 from qfagent.http.limits import Limits
 from qfagent.http.message import Request, Response
 from qfagent.http.server import Server, source_address
@@ -26,27 +25,9 @@ from qfagent.world import World
 
 SWEEP: Final = 60.0  # seconds between looks for expired shares
 SWEEP_AT_ONCE: Final = 2000  # shares deleted in one transaction
-LOOK: Final = 2.0  # seconds between looks at the interface
 LIMITS: Final = Limits(connections=4096, each=256)
 
 T = TypeVar("T")
-Listen = Callable[[], Awaitable["Listening"]]
-
-
-class Listening:
-    """Where the hub listens now, and what it would listen to if it began now: a change means that it must."""
-
-    def __init__(self, listener: trio.abc.Listener[trio.abc.Stream], address: str, place: Callable[[], object]) -> None:
-        self.listener, self.address, self._place = listener, address, place
-        self._began = place()
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the place is still there, and the same."""
-        try:
-            return self._place() == self._began
-        except InterfaceDown:
-            return False
 
 
 class Hub:
@@ -58,8 +39,7 @@ class Hub:
         self.provisioner = Provisioner(around, self.books, premises)
         self.registry = Registry(around, self.books, lambda: self._premises.hub, stir=self.provisioner.stir)
         self.api = Api(around, self.books, hub_id=hub_id, bound=self.provisioner.stir)
-        self.listening: Listening | None = None
-        self.not_listening: AgentError | None = None
+        self.door = Door("hub", around.note)
         self.shares = 0  # as of the last sweep
 
     def reconfigure(self, premises: Premises) -> None:
@@ -84,18 +64,7 @@ class Hub:
 
     async def serve(self, listen: Listen, stopping: trio.Event) -> None:
         """Listens and answers until it is to stop, then lets requests finish."""
-        while not stopping.is_set():
-            try:
-                listening = await listen()
-            except HubUnavailable as error:
-                self._say_not_listening(error)
-                with trio.move_on_after(LOOK):
-                    await stopping.wait()
-                continue
-            self._around.note("hub.listening", address=listening.address)
-            self.listening, self.not_listening = listening, None
-            await self._serve(listening, stopping)
-            self.listening = None
+        await self.door.serve(self._server, listen, stopping)
 
     async def sweep(self) -> None:
         """Drops what has expired, now and then."""
@@ -106,14 +75,8 @@ class Hub:
                 self._around.note("hub.sweep-failed", code=error.slug, reason=str(error))
             await trio.sleep(SWEEP)
 
-    async def _serve(self, listening: Listening, stopping: trio.Event) -> None:
-        server = Server(self.respond, identify=source_address, peer_key=str, limits=LIMITS)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(server.run, [listening.listener])
-            while listening.is_current and not stopping.is_set():
-                with trio.move_on_after(LOOK):
-                    await stopping.wait()
-            server.stop()
+    def _server(self) -> Server:
+        return Server(self.respond, identify=source_address, peer_key=str, limits=LIMITS)
 
     async def respond(self, request: Request) -> Response:
         """The response to a client's request, whatever happens."""
@@ -126,11 +89,6 @@ class Hub:
             if gone < SWEEP_AT_ONCE:
                 break
         self.shares = await self._around.committer.run(self.books.shares.count)
-
-    def _say_not_listening(self, error: AgentError) -> None:
-        if self.not_listening is None or str(self.not_listening) != str(error):
-            self._around.note("hub.not-listening", code=error.slug, reason=str(error))
-        self.not_listening = error
 
     def _rules(self) -> dict[str, Any]:
         settings = self._around.config().hub
