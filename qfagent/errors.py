@@ -243,6 +243,14 @@ class PsrdContradiction(PsrdRejected):
     slug = "psrd-contradiction"
 
 
+class NotKnown(AgentError):
+    """This token or setup key is nobody's."""
+
+    slug = "not-known"
+    status = 401
+    exit_code = 4
+
+
 class NotPermitted(AgentError):
     """The caller may not do this."""
 
@@ -273,6 +281,22 @@ class NothingChanged(AgentError):
     slug = "already-so"
     status = 409
     exit_code = 9
+
+
+class NameTaken(AgentError):
+    """Something else has this name already."""
+
+    slug = "name-taken"
+    status = 409
+    exit_code = 6
+
+
+class Unacceptable(AgentError):
+    """The request is well-formed, but what it asks for can't be."""
+
+    slug = "unacceptable"
+    status = 422
+    exit_code = 8
 
 
 class WrongState(AgentError):
