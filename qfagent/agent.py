@@ -31,6 +31,7 @@ from qfagent.local import common, socket as control_socket
 from qfagent.local.common import Reloaded
 from qfagent.local.control import Control
 from qfagent.local.socket import Access, Caller, find_group
+from qfagent.management.report import ManagementStatus
 from qfagent.metrics import Metrics
 from qfagent.roles import Role
 from qfagent.status import SCHEMA, Status
@@ -109,6 +110,8 @@ class Frame:
                 at_work = roles.client
             case "hub":
                 at_work = roles.hub
+            case "management":
+                at_work = roles.management
         async with at_work(around) as self._role:
             self._routes = self._all_routes()
             yield
@@ -213,6 +216,7 @@ class Frame:
             self._store.fence.reason,
             client=part if isinstance(part, ClientReport) else None,
             hub=part if isinstance(part, HubStatus) else None,
+            management=part if isinstance(part, ManagementStatus) else None,
         )
 
     async def measure(self) -> bytes:

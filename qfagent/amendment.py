@@ -22,6 +22,9 @@ LIVE: Final = (
     "client.hub_timeout",
     "client.low_psrd",
     "client.scan_interval",
+    "management.public_url",
+    "management.networks",
+    "management.shares_required",
     "log.level",
 )
 

@@ -8,6 +8,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -23,6 +24,7 @@ VERSION: Final = __version__
 DEFAULT_PATH: Final = "/etc/qufabric/qfagent.toml"
 DEFAULT_STATE: Final = "/var/lib/qufabric/dske"
 DEFAULT_SOCKET: Final = "/run/qufabric/qfagent.sock"
+MANAGEMENT_PORT: Final = 33073
 
 
 class Seconds(float):
@@ -105,6 +107,29 @@ class ClientSection(Section, frozen=True):
         _check_range(self.scan_interval, "scan_interval", least=0.1, most=3600)
 
 
+class Management(Section, frozen=True):
+    """The server's part of `[management]`, used in role `management`.
+
+    `listen` empty: the interface's first address. `token_file` empty: `operator-token` in the private folder.
+    `networks`: where peers may come from; empty: from anywhere.
+    """
+
+    listen: str = ""
+    public_url: str = ""
+    token_file: str = ""
+    networks: tuple[str, ...] = ()
+    shares_required: Annotated[int, msgspec.Meta(ge=2, le=16)] = 2
+
+    def __post_init__(self) -> None:
+        _check_absolute(self.token_file or "/", "token_file")
+        if self.listen:
+            parse_address(self.listen)
+        if not re.fullmatch(r"(https?://[!-~]+)?", self.public_url):
+            raise ValueError("public_url: expected http:// or https://, and a host")
+        for network in self.networks:
+            _check_network(network, "networks")
+
+
 class Log(Section, frozen=True):
     """What is written to the log, which is standard error."""
 
@@ -115,12 +140,13 @@ class Config(Section, frozen=True):
     """The whole of it."""
 
     name: str = ""
-    role: Literal["client", "hub"] = "client"
+    role: Literal["client", "hub", "management"] = "client"
     interface: Annotated[str, msgspec.Meta(pattern=r"\A[^\s/]{0,15}\Z")] = "wg0"
     state_dir: str = DEFAULT_STATE
     control: Control = msgspec.field(default_factory=Control)
     hub: HubSection = msgspec.field(default_factory=HubSection)
     client: ClientSection = msgspec.field(default_factory=ClientSection)
+    management: Management = msgspec.field(default_factory=Management)
     log: Log = msgspec.field(default_factory=Log)
 
     def __post_init__(self) -> None:
@@ -133,6 +159,8 @@ class Config(Section, frozen=True):
             raise ValueError("hub.fqdn: missing, expected the name or address that clients reach this hub at")
         if self.role == "hub" and not self.interface and not self.hub.listen:
             raise ValueError("hub.listen: missing, expected host:port, since no interface is given")
+        if self.role == "management" and not self.interface and not self.management.listen:
+            raise ValueError("management.listen: missing, expected host:port, since no interface is given")
 
     @property
     def peer(self) -> str:
@@ -148,6 +176,11 @@ class Config(Section, frozen=True):
     def inbox(self) -> str:
         """Where PSRD files are dropped."""
         return self.client.inbox or f"{self.state_dir}/psrd-in"
+
+    @property
+    def token_file(self) -> str:
+        """Where the operators' tokens are read, and the first one is written."""
+        return self.management.token_file or f"{self.private}/operator-token"
 
     @property
     def pool(self) -> str:
@@ -181,11 +214,11 @@ def parse(text: str) -> Config:
         raise BadConfig(_explain(str(error))) from error
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `host:port`, `[v6]:port` or `host`; ValueError."""
+def parse_address(text: str, *, port: int = DEFAULT_PORT) -> tuple[str, int]:
+    """Host and port of `host:port`, `[v6]:port` or `host`, which gets the default port; ValueError."""
     match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", text)
     host = (match[1] or match[2]) if match else ""
-    port = int(match[3] or DEFAULT_PORT) if match else 0
+    port = int(match[3] or port) if match else 0
     if not is_host(host) or not 1 <= port <= 65535:
         raise ValueError("listen: expected host:port, with a port from 1 to 65535")
     return host, port
@@ -209,6 +242,13 @@ def _from_text(kind: type, value: Any) -> Any:
 def _check_absolute(path: str, name: str) -> None:
     if not path.startswith("/") or "\0" in path:
         raise ValueError(f"{name}: expected an absolute path")
+
+
+def _check_network(text: str, name: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected networks such as 100.64.0.0/10, got {text!r}") from None
 
 
 def _check_range(value: float, name: str, *, least: float, most: float) -> None:

@@ -125,6 +125,8 @@ WARNINGS: Final = frozenset(
         "hub.suspect",
         "hub.sweep-failed",
         "key.mismatch",
+        "management.not-listening",
+        "management.not-saved",
         "pool.limit",
         "pool.problem",
         "psrd.not-overwritten",

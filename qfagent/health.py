@@ -15,6 +15,8 @@ WARNINGS: Final = frozenset(
         "group-missing",
         "handed-out-limit",
         "hub-stopped",
+        "hubs-not-enough",
+        "hubs-not-spare",
         "inbox-held",
         "inbox-incomplete",
         "inbox-unreadable",

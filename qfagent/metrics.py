@@ -42,6 +42,8 @@ class Metrics:
         self.hub_clients = Gauge("qfagent_hub_clients", "clients of this hub", ["state"], **every)
         self.pool = Gauge("qfagent_hub_pool_files", "PSRD files ready to be carried away", **every)
         self.shares = Gauge("qfagent_hub_shares", "shares that wait here", **every)
+        self.managed = Gauge("qfagent_managed_peers", "peers of this management server", ["state"], **every)
+        self.managed_hubs = Gauge("qfagent_managed_hubs", "peers that are marked as security hubs", **every)
 
     def count(self, event: str, fields: Mapping[str, Any]) -> None:
         """Counts an event."""

@@ -14,9 +14,9 @@ from qfagent.client import commands as client_commands, measures as client_measu
 from qfagent.client.desk import open_desk
 from qfagent.client.dropped import FOLDER_MODE, DropFolder
 from qfagent.client.role import client_at_work
-from qfagent.config import Config, parse_address
+from qfagent.config import MANAGEMENT_PORT, Config, parse_address
 from qfagent.door import Listening
-from qfagent.dske.psrd import HubAddress
+from qfagent.dske.psrd import DEFAULT_PORT, HubAddress
 from qfagent.errors import InterfaceDown
 from qfagent.http.pool import Connect
 from qfagent.http.routes import Route
@@ -25,6 +25,8 @@ from qfagent.hub import commands as hub_commands, measures as hub_measures, repo
 from qfagent.hub.provisioner import Premises
 from qfagent.hub.role import Hub, find_hub_id, hub_at_work
 from qfagent.local.socket import find_group
+from qfagent.management import report as management_report
+from qfagent.management.role import management_at_work
 from qfagent.metrics import Metrics
 from qfagent.status import Interface
 from qfagent.store.disk import Disk
@@ -70,7 +72,7 @@ async def hub(around: Surroundings) -> AsyncIterator[Role]:
     config = around.config()
     hub_id = await around.committer.run(partial(find_hub_id, around.store, around.world, config.hub.id))
     made = Hub(hub_id, around, _premises(config, around.disk, hub_id))
-    async with hub_at_work(made, partial(_listen, config)):
+    async with hub_at_work(made, partial(_listen, config.interface, config.hub.listen)):
         with watching({config.pool: made.provisioner.stir}):
             yield Role(
                 hub_commands.Commands(made).routes(),
@@ -79,6 +81,21 @@ async def hub(around: Surroundings) -> AsyncIterator[Role]:
                 partial(hub_measures.measure, made),
                 lambda: made.reconfigure(_premises(around.config(), around.disk, hub_id)),
             )
+
+
+@asynccontextmanager
+async def management(around: Surroundings) -> AsyncIterator[Role]:
+    """A management server at work."""
+    config = around.config()
+    listen = partial(_listen, config.interface, config.management.listen, port=MANAGEMENT_PORT)
+    async with management_at_work(around, listen) as at_work:
+        yield Role(
+            [],
+            partial(management_report.report, at_work),
+            partial(management_report.issues, at_work),
+            partial(management_report.measure, at_work),
+            at_work.reconfigure,
+        )
 
 
 def interface_state(name: str) -> Interface:
@@ -98,11 +115,11 @@ def _connect(interface: str, address: HubAddress) -> Connect:
     return connect
 
 
-async def _listen(config: Config) -> Listening:
-    host, port = parse_address(config.hub.listen) if config.hub.listen else ("", _port(config))
-    place = partial(_place, config.interface, host)
+async def _listen(interface: str, address: str, *, port: int = DEFAULT_PORT) -> Listening:
+    host, port = parse_address(address, port=port) if address else ("", port)
+    place = partial(_place, interface, host)
     where = str(place()[1])
-    listener = await listen_tcp(where, port, interface=config.interface)
+    listener = await listen_tcp(where, port, interface=interface)
     return Listening(listener, f"{where}:{port}", place)
 
 

@@ -7,6 +7,7 @@ import msgspec
 from qfagent.client.report import ClientReport
 from qfagent.health import Issue
 from qfagent.hub.report import HubStatus
+from qfagent.management.report import ManagementStatus
 from qfagent.store.fence import Reason
 
 SCHEMA: Final = 1
@@ -34,3 +35,4 @@ class Status(msgspec.Struct, frozen=True):
     fence: Reason | None
     client: ClientReport | None = None
     hub: HubStatus | None = None
+    management: ManagementStatus | None = None

@@ -30,7 +30,7 @@ MAY = {
     "hub": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "management": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "local": {"errors", "dske", "http", "events", "health", "metrics", "surroundings"},
-    "status": {"client", "hub", "health", "store"},
+    "status": {"client", "hub", "management", "health", "store"},
 }
 REASONS = {
     "dske": "the protocol is values in, values out: no sockets, files, clocks or randomness",

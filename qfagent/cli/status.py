@@ -32,6 +32,8 @@ def _facts(status: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield from _client_facts(status["client"])
     if status["hub"] is not None:
         yield from _hub_facts(status["hub"])
+    if status["management"] is not None:
+        yield from _management_facts(status["management"])
 
 
 def _interface(interface: dict[str, Any]) -> str:
@@ -58,3 +60,11 @@ def _hub_facts(hub: dict[str, Any]) -> Iterator[tuple[str, object]]:
         f"{len(hub['pool']['files'])} of {hub['pool']['target']} files, {hub['pool']['handed_out']} handed out",
     )
     yield "shares", hub["shares"]
+
+
+def _management_facts(management: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "listens on", management["listen"] or "nothing yet"
+    yield "dashboard", management["url"] or "nowhere yet"
+    yield "peers", f"{management['peers']}, {management['connected']} of them connected"
+    yield "hubs", f"{management['hubs']}, a key needs {management['shares_required']}"
+    yield "groups", f"{management['groups']}, {management['policies']} policies, {management['keys']} setup keys"

@@ -16,7 +16,7 @@ from qfagent.dske import strict_json
 from qfagent.errors import BadRequest
 from qfagent.http.message import Request
 
-Verb = Literal["observe", "keys", "operate", "admin"]
+Verb = Literal["observe", "keys", "operate", "admin", "peer", "anybody"]
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -30,14 +30,11 @@ class Call(msgspec.Struct, frozen=True):
 
     def body(self, kind: type[S]) -> S:
         """The body as JSON of this kind; BadRequest says what was expected, and where."""
-        try:
-            return msgspec.convert(strict_json.loads(self.request.body or b"{}"), kind)
-        except ValueError as error:
-            text = str(error)
-            raise BadRequest(f"body: {text[:1].lower()}{text[1:]}") from None
+        return parse_body(self.request.body, kind)
 
 
-Handler = Callable[[Call], Awaitable[Any]]
+Handler = Callable[[Any], Awaitable[Any]]
+"""Takes a Call, or what a server makes of one."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -62,6 +59,19 @@ class Route(msgspec.Struct, frozen=True):
 @cache
 def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+
+
+def parse_body(data: bytes, kind: type[S], *, ignoring: frozenset[str] = frozenset()) -> S:
+    """A body as JSON of this kind, without the members to be ignored; BadRequest says what was expected, and where."""
+    try:
+        plain = strict_json.loads(data or b"{}")
+        if isinstance(plain, dict):
+            plain = {name: value for name, value in plain.items() if name not in ignoring}
+        msgspec.json.encode(plain)  # half a surrogate pair is no text
+        return msgspec.convert(plain, kind)
+    except ValueError as error:
+        text = str(error)
+        raise BadRequest(f"body: {text[:1].lower()}{text[1:]}") from None
 
 
 def split_target(target: str) -> tuple[str, dict[str, str]]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from qfagent.errors import NotFound
 from qfagent.management.network import ALL, HUBS, Network, Peer, Rule, groups_of
 
 Ids = frozenset[str]
@@ -48,13 +47,6 @@ class Atlas:
         self._outlooks: dict[tuple[Ids, bool], Outlook] = {}
         self._neighbours: dict[Outlook, Ids] = {}
         self._by_token = {peer.token: peer for peer in network.peers.values()}
-
-    def peer(self, peer_id: str) -> Peer:
-        """The peer of this id; NotFound."""
-        peer = self.network.peers.get(peer_id)
-        if peer is None:
-            raise NotFound(f"there is no peer {peer_id!r}")
-        return peer
 
     def bearer(self, token: str) -> Peer | None:
         """The peer whose token has this hash."""

@@ -1,8 +1,8 @@
 """Enrolment makes a peer of a machine that shows a setup key.
 
 * The peer's address is the one that it calls from: inside the mesh WireGuard vouches for that, and for nothing else.
-* A name is one peer's. If the answer to an enrolment was lost, the same machine may ask again: same key, same name,
-  same address, and nobody has used the token that got lost.
+* A name is one peer's. If the answer to an enrolment was lost, the same machine may ask again: same name, same address,
+  same key if it was not revoked, and nobody has used the token that got lost.
 """
 
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ def enrol(network: Network, request: EnrolmentRequest, newcomer: Newcomer, *, un
     if key is None:
         raise NotKnown("setup_key: there is no such setup key")
     known = find_name(network, request.name)
-    if known is not None and unused and (known.key, known.address) == (key.id, newcomer.address):
+    if known is not None and unused and _asks_again(known, key, newcomer):
         return put(network, msgspec.structs.replace(known, token=newcomer.token))
     _check_key(key, newcomer.now)
     if known is not None:
@@ -65,11 +65,21 @@ def find_name(network: Network, name: str) -> Peer | None:
     return next((peer for peer in network.peers.values() if peer.name == name), None)
 
 
+def plain(address: str) -> str:
+    """An address as it is kept: without a zone, and IPv4 as such if it came mapped into IPv6."""
+    parsed = ip_address(address.partition("%")[0])
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
 def check_address(address: str, ranges: Iterable[Range]) -> None:
     """NotPermitted if there are ranges that peers may come from, and this is in none of them."""
-    known, plain = tuple(ranges), address.partition("%")[0]
-    if known and not any(ip_address(plain) in one for one in known):
+    known = tuple(ranges)
+    if known and not any(ip_address(address) in one for one in known):
         raise NotPermitted(f"peers do not come from {address} here; see management.networks")
+
+
+def _asks_again(known: Peer, key: SetupKey, newcomer: Newcomer) -> bool:
+    return (known.key, known.address) == (key.id, newcomer.address) and not key.revoked
 
 
 def _check_key(key: SetupKey, now: float) -> None:

@@ -12,11 +12,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from qfagent.dske import ids
-from qfagent.errors import NameTaken, Unacceptable
+from qfagent.errors import NameTaken, NotFound, Unacceptable
 from qfagent.management import enrolment
 from qfagent.management.atlas import Atlas
 from qfagent.management.groups import show_minimum
-from qfagent.management.network import Network, Peer, Place, drop, groups_of, put
+from qfagent.management.network import Network, Peer, Place, drop, put
 from qfagent.management.presence import Report, Sighting
 from qfagent.management.setup_keys import moment
 
@@ -92,8 +92,17 @@ class AccessiblePeer(msgspec.Struct, frozen=True, kw_only=True):
     geoname_id: int = 0
 
 
-def change(network: Network, peer: Peer, request: PeerRequest) -> Network:
-    """With the peer as wanted. NameTaken, Unacceptable."""
+def find(network: Network, peer_id: str) -> Peer:
+    """The peer of this id; NotFound."""
+    peer = network.peers.get(peer_id)
+    if peer is None:
+        raise NotFound(f"there is no peer {peer_id!r}")
+    return peer
+
+
+def change(network: Network, peer_id: str, request: PeerRequest) -> Network:
+    """With the peer as wanted. NotFound, NameTaken, Unacceptable."""
+    peer = find(network, peer_id)
     changed = msgspec.structs.replace(
         peer,
         name=_name(network, peer, request.name),
@@ -105,13 +114,14 @@ def change(network: Network, peer: Peer, request: PeerRequest) -> Network:
     return network if changed == peer else put(network, changed)
 
 
-def remove(network: Network, peer: Peer) -> Network:
-    """Without the peer, whose token is worth nothing from now on."""
-    return drop(network, peer)
+def remove(network: Network, peer_id: str) -> Network:
+    """Without the peer, whose token is worth nothing from now on. NotFound."""
+    return drop(network, find(network, peer_id))
 
 
-def settle(network: Network, peer: Peer, report: Report) -> Network:
-    """With the place that a hub reports. NameTaken if another peer has that hub id."""
+def settle(network: Network, peer_id: str, report: Report) -> Network:
+    """With the place that a hub reports. NotFound; NameTaken if another peer has that hub id."""
+    peer = find(network, peer_id)
     place = Place(report.hub.id, report.hub.address) if report.hub is not None and peer.is_hub else peer.place
     if place is None or place == peer.place:
         return network
@@ -148,9 +158,9 @@ def show(atlas: Atlas, peer: Peer, sighting: Sighting, *, groups: msgspec.Raw, n
     )
 
 
-def show_groups(atlas: Atlas, peer: Peer) -> msgspec.Raw:
-    """The peer's groups in short, the same for all peers of the same groups."""
-    known = sorted(groups_of(peer) & atlas.network.groups.keys())
+def show_groups(atlas: Atlas, group_ids: frozenset[str]) -> msgspec.Raw:
+    """A peer's groups in short, the same for all peers of the same groups."""
+    known = sorted(group_ids & atlas.network.groups.keys())
     return msgspec.Raw(msgspec.json.encode([show_minimum(atlas, group_id) for group_id in known]))
 
 

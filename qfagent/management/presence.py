@@ -92,6 +92,10 @@ class Presence:
         """The latest of a peer."""
         return self._sightings.get(peer_id, UNSEEN)
 
+    def known(self) -> frozenset[str]:
+        """The ids of all peers that were ever heard."""
+        return frozenset(self._sightings)
+
     def hear(self, peer_id: str, *, address: str, now: float) -> None:
         """The peer has asked for something."""
         before = self.of(peer_id)

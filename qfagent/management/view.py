@@ -104,7 +104,7 @@ class Views:
         return View(version, "", own, self._shares_required, self._hubs, sight.encoded, _NOTHING)
 
     def _own(self, peer: Peer) -> Own:
-        return Own(peer.id, peer.name, peer.address, "hub" if peer.is_hub else "client", peer.is_exempt)
+        return Own(peer.id, peer.name, peer.address, role_of(peer), peer.is_exempt)
 
     def _version(self, own: Own, sight: Sight) -> str:
         rest = msgspec.json.encode((own, self._shares_required, self._hubs))
@@ -136,6 +136,11 @@ class Views:
             found = (msgspec.Raw(msgspec.json.encode(changed)), msgspec.Raw(msgspec.json.encode(gone)))
             self._differences[past, sight.version] = found
         return found
+
+
+def role_of(peer: Peer) -> RoleName:
+    """What the peer is to run as."""
+    return "hub" if peer.is_hub else "client"
 
 
 _NOTHING: Final = msgspec.Raw(b"[]")

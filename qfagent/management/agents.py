@@ -1,0 +1,84 @@
+"""What agents ask of the server: to be let in, what they should know, and to take down how they are.
+
+* A peer speaks for itself only: nothing in its requests names another.
+* Nothing that it says changes what it, or anybody, may do; a hub's word on where it is found is the one thing that
+  others are told.
+"""
+
+import msgspec
+
+from qfagent.errors import NotFound, NotKnown
+from qfagent.http.message import Response
+from qfagent.http.routes import Route
+from qfagent.management import peers, setup_keys, tokens
+from qfagent.management.asked import Asked
+from qfagent.management.enrolment import EnrolmentRequest, Newcomer, enrol, find_name
+from qfagent.management.mesh import Mesh
+from qfagent.management.network import Network
+from qfagent.management.presence import UNSEEN, Report
+from qfagent.management.view import View
+from qfagent.world import World
+
+LONGEST_WAIT = 60.0  # seconds
+_SMALL, _LARGE = 8_192, 65_536  # bytes of a body
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """Who the peer is from now on, and the token by which it is known; nobody is told that again."""
+
+    id: str
+    name: str
+    token: str
+
+
+class Agents:
+    """The routes for agents."""
+
+    def __init__(self, mesh: Mesh, world: World) -> None:
+        self._mesh, self._world = mesh, world
+
+    def routes(self) -> list[Route]:
+        """The table."""
+        takes, gives = EnrolmentRequest, Enrolled
+        enrol, view, report = "/agent/v1/enrol", "/agent/v1/view", "/agent/v1/report"
+        return [
+            Route("POST", enrol, "anybody", self._enrol, "become a peer", takes=takes, gives=gives, most=_SMALL),
+            Route(
+                "GET", view, "peer", self._view, "the own view, when it is news", query=("known", "wait"), gives=View
+            ),
+            Route("PUT", report, "peer", self._report, "tell how one is", takes=Report, most=_LARGE),
+        ]
+
+    async def _enrol(self, asked: Asked) -> Enrolled:
+        request, token = asked.body(EnrolmentRequest), tokens.new_peer_token(self._world.random)
+        digest, now = tokens.hashed(token), self._world.wall()
+        newcomer = Newcomer(tokens.new_id(self._world.random), digest, asked.address, now)
+
+        def edit(network: Network) -> Network:
+            return enrol(network, request, newcomer, unused=self._is_unused(network, request.name))
+
+        key = setup_keys.find_secret(self._mesh.atlas.network, request.setup_key)
+        atlas = await self._mesh.edit(f"setup key {key.name}" if key else "nobody", edit)
+        peer = atlas.bearer(digest)
+        assert peer is not None, "whoever is let in is a peer"
+        return Enrolled(peer.id, peer.name, token)
+
+    async def _view(self, asked: Asked) -> Response:
+        seconds = asked.seconds("wait", most=LONGEST_WAIT)
+        self._mesh.hear(asked.peer, address=asked.address)
+        view = await self._mesh.wait_view(asked.peer, known=asked.query.get("known", ""), seconds=seconds)
+        return Response(204) if view is None else Response(200, msgspec.json.encode(view))
+
+    async def _report(self, asked: Asked) -> Response:
+        report = asked.body(Report)
+        try:
+            await self._mesh.edit(asked.peer.name, lambda network: peers.settle(network, asked.peer.id, report))
+        except NotFound as error:
+            raise NotKnown("this peer was removed") from error
+        self._mesh.hear(asked.peer, address=asked.address)
+        self._mesh.presence.report(asked.peer.id, report, now=self._world.wall())
+        return Response(204)
+
+    def _is_unused(self, network: Network, name: str) -> bool:
+        known = find_name(network, name)
+        return known is not None and self._mesh.presence.of(known.id) == UNSEEN

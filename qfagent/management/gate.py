@@ -1,0 +1,102 @@
+"""The gate knows who is asking: an operator, a peer, or nobody, by the token that comes with the request.
+
+* Operators' tokens are in a file that root reads; when it is gone, those that were last read there go on being good.
+* Only hashes are kept here. What a token may do is said by the verbs of the routes.
+* A peer's token speaks for that peer only; it names no other.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qfagent.errors import BadConfig, NotKnown, NotPermitted
+from qfagent.http.message import Request
+from qfagent.http.routes import Route, Verb
+from qfagent.management.archive import Archive
+from qfagent.management.atlas import Atlas
+from qfagent.management.network import Peer
+from qfagent.management.tokens import Random, hashed, new_operator_token
+
+LEAST_TOKEN: Final = 20  # characters, if somebody makes one himself
+_SCHEMES: Final = ("token", "bearer")
+
+
+class Who(msgspec.Struct, frozen=True):
+    """Who is asking; `peer` if it is one."""
+
+    name: str
+    verbs: frozenset[Verb]
+    peer: Peer | None = None
+
+
+NOBODY: Final = Who("nobody", frozenset({"anybody"}))
+_OPERATES: Final[frozenset[Verb]] = frozenset({"anybody", "observe", "operate"})
+_PEER: Final[frozenset[Verb]] = frozenset({"anybody", "peer"})
+
+
+def identify(request: Request, atlas: Atlas, operators: Mapping[str, str]) -> Who:
+    """Who is asking; NotKnown if the token is nobody's."""
+    said = request.values(b"authorization")
+    if not said:
+        return NOBODY
+    scheme, _, token = said[0].decode("latin-1").partition(" ")
+    digest = hashed(token.strip())
+    if len(said) == 1 and scheme.lower() in _SCHEMES:
+        if digest in operators:
+            return Who(operators[digest], _OPERATES)
+        peer = atlas.bearer(digest)
+        if peer is not None:
+            return Who(peer.name, _PEER, peer)
+    raise NotKnown("this token is not known here, or not any more")
+
+
+def check(who: Who, route: Route) -> None:
+    """NotKnown, NotPermitted."""
+    if route.verb in who.verbs:
+        return
+    if who is NOBODY:
+        raise NotKnown("authorization: missing, expected a token")
+    raise NotPermitted("this token is not for that")
+
+
+def find_operators(path: str, archive: Archive, random: Random) -> dict[str, str]:
+    """The hashes of the operators' tokens, and whose they are; the first token is made here. BadConfig."""
+    known = archive.operators()
+    try:
+        found = _parse(Path(path).read_text())
+    except FileNotFoundError:
+        if known:
+            return known
+        token = new_operator_token(random)
+        _write(path, f"{token}\n")
+        found = {hashed(token): "operator"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"management.token_file: {path} can't be read") from error
+    if found != known:
+        archive.save_operators(found)
+    return found
+
+
+def _parse(text: str) -> dict[str, str]:
+    """One token a line, and behind it whose it is."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        token, _, name = line.strip().partition(" ")
+        if token and not line.startswith("#"):
+            if len(token) < LEAST_TOKEN:
+                raise BadConfig(f"management.token_file: line {number}: expected at least {LEAST_TOKEN} characters")
+            found[hashed(token)] = name.strip() or "operator"
+    if not found:
+        raise BadConfig("management.token_file: expected a token in it")
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,123 @@
+"""The mesh is the network as it is now: what was decided, what follows from it, what peers say, and who waits for news.
+
+* Edits come one after the other. Each is durable before anybody sees it, and then all who wait are woken at once.
+* What follows from a network is worked out once an edit, or when somebody first asks; not once for each who asks.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from qfagent.errors import NotKnown
+from qfagent.events import Note
+from qfagent.management import hub_rule
+from qfagent.management.archive import Archive, AuditEvent
+from qfagent.management.atlas import Atlas
+from qfagent.management.changes import find_changes, tell
+from qfagent.management.network import Network, Peer
+from qfagent.management.presence import Presence
+from qfagent.management.view import View, Views
+from qfagent.world import World
+
+Edit = Callable[[Network], Network]
+T = TypeVar("T")
+
+SERVER = "server"  # who has done what nobody asked for
+
+
+class Mesh:
+    """The one live network of a server."""
+
+    def __init__(self, archive: Archive, world: World, note: Note, *, shares_required: int) -> None:
+        self._archive, self._world, self._note = archive, world, note
+        self._editing, self._news = trio.Lock(), trio.Event()
+        self.presence, self._views = Presence(archive.sightings()), Views()
+        self.shares_required, self._closed = shares_required, False
+        self._turn_to(archive.load())
+
+    async def repair(self) -> None:
+        """Mends what the rule of the hubs demands, if somebody has damaged it."""
+        await self.edit(SERVER, lambda network: network)
+
+    async def edit(self, who: str, edit: Edit) -> Atlas:
+        """Makes an edit, durably, and wakes all who wait; raises what the edit raises."""
+        async with self._editing:
+            network = hub_rule.enforce(edit(self.atlas.network))
+            changes = tuple(find_changes(self.atlas.network, network))
+            if changes:
+                told = tuple(one for change in changes if (one := tell(change)) is not None)
+                await self._world.in_thread(partial(self._archive.save, changes, told, who=who, now=self._world.wall()))
+                self._turn_to(network)
+                for one in told:
+                    self._note("network.changed", code=one.code, who=who, target=one.name)
+            return self.atlas
+
+    def require(self, shares_required: int) -> None:
+        """From now on a key needs so many shares."""
+        if shares_required != self.shares_required:
+            self.shares_required = shares_required
+            self._turn_to(self.atlas.network)
+
+    def hear(self, peer: Peer, *, address: str) -> None:
+        """The peer has asked for something."""
+        self.presence.hear(peer.id, address=address, now=self._world.wall())
+
+    def count_connected(self) -> int:
+        """How many peers were heard lately."""
+        now = self._world.wall()
+        return sum(self.presence.of(peer_id).is_connected(now) for peer_id in self.atlas.network.peers)
+
+    def view(self, peer: Peer, *, known: str = "") -> View:
+        """What the peer is told of the network."""
+        return self._views.view(peer, known=known)
+
+    async def wait_view(self, peer: Peer, *, known: str, seconds: float) -> View | None:
+        """The peer's view as soon as it is not the one that is known; None after so many seconds. NotKnown: removed."""
+        with trio.move_on_after(seconds):
+            while not self._closed and self._views.version(self._now(peer)) == known:
+                await self._news.wait()
+        peer = self._now(peer)
+        return None if self._views.version(peer) == known else self.view(peer, known=known)
+
+    async def wait_news(self, *, seconds: float) -> None:
+        """Returns when the network changes, or after so many seconds."""
+        with trio.move_on_after(seconds):
+            await self._news.wait()
+
+    def close(self) -> None:
+        """Nobody waits here any more."""
+        self._closed = True
+        self._wake()
+
+    async def events(self, *, most: int) -> list[AuditEvent]:
+        """The latest audit events, the newest first."""
+        return await self._alone(partial(self._archive.events, most=most))
+
+    async def save_presence(self) -> None:
+        """Keeps what peers were heard to say since the last time."""
+        unsaved = self.presence.take_unsaved()
+        if unsaved:
+            await self._alone(partial(self._archive.save_sightings, unsaved))
+
+    async def _alone(self, work: Callable[[], T]) -> T:
+        async with self._editing:
+            return await self._world.in_thread(work)
+
+    def _now(self, peer: Peer) -> Peer:
+        found = self.atlas.bearer(peer.token)
+        if found is None:
+            raise NotKnown("this peer was removed")
+        return found
+
+    def _turn_to(self, network: Network) -> None:
+        self.atlas = Atlas(network)
+        self._views.turn_to(self.atlas, shares_required=self.shares_required)
+        for peer_id in self.presence.known() - network.peers.keys():
+            self.presence.forget(peer_id)
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, trio.Event()
+        news.set()

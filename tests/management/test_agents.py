@@ -1,0 +1,60 @@
+"""What agents are told: enrolment, views by long poll, reports."""
+
+import trio
+
+from tests.management.servers import serving
+
+REPORT = {"name": "h1", "role": "hub", "version": "1"}
+LEVELS = {
+    "id": "a" * 32,
+    "address": "100.64.0.1:27277",
+    "pool_files": 5,
+    "pool_target": 5,
+    "handed_out": 0,
+    "clients_bound": 1,
+    "clients_unbound": 0,
+    "shares": 0,
+}
+
+
+async def test_a_machine_with_a_setup_key_becomes_a_peer_and_sees_the_network():
+    async with serving() as server:
+        alice, bob = await server.enrol("alice", "bob")
+        view = await server.get("/agent/v1/view", token=alice["token"])
+
+    own = {"id": alice["id"], "name": "alice", "address": "127.0.0.1", "role": "client", "exempt": False}
+    assert own == view["peer"]
+    assert {alice["id"], bob["id"]} == {peer["id"] for peer in view["peers"]}
+    assert (2, [], [], "") == (view["shares_required"], view["hubs"], view["gone"], view["since"])
+
+
+async def test_who_waits_is_told_at_once_that_a_peer_is_a_hub():
+    async with serving() as server:
+        alice, hub = await server.enrol("alice", "h1")
+        before = await server.get("/agent/v1/view", token=alice["token"])
+        told = []
+
+        async def wait():
+            target = f"/agent/v1/view?known={before['version']}&wait=60"
+            told.append(await server.get(target, token=alice["token"]))
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                await trio.sleep(0.1)
+                await server.mark(hub)
+
+    exempt = {"id": hub["id"], "name": "h1", "address": "127.0.0.1", "exempt": True}
+    assert [(before["version"], [exempt])] == [(view["since"], view["peers"]) for view in told]
+
+
+async def test_a_hub_is_in_the_view_as_soon_as_it_has_said_where_it_is():
+    async with serving() as server:
+        alice, hub = await server.enrol("alice", "h1")
+        await server.mark(hub)
+        without = await server.get("/agent/v1/view", token=alice["token"])
+        said = await server.ask("PUT", "/agent/v1/report", {**REPORT, "hub": LEVELS}, token=hub["token"])
+        view = await server.get("/agent/v1/view", token=alice["token"])
+
+    assert (204, []) == (said.status, without["hubs"])
+    assert [{"id": "a" * 32, "name": "h1", "address": "100.64.0.1:27277"}] == view["hubs"]
