@@ -171,6 +171,11 @@ GOOD = {
     "client.hub_timeout": ['"50ms"', '"0.05s"', '"20s"', '"1.5s"'],
     "client.low_psrd": ['"0%"', '"100%"', '"12.5%"'],
     "client.scan_interval": ['"100ms"', '"1h"'],
+    "management.listen": ['""', '"100.64.0.1"', '"[fd00::1]:443"', '"0.0.0.0:33073"'],
+    "management.public_url": ['""', '"https://mesh.example/"', '"http://100.64.0.1:33073"'],
+    "management.token_file": ['""', '"/etc/qufabric/operator-token"'],
+    "management.networks": ["[]", '["100.64.0.0/10", "fd00::/8"]', '["127.0.0.1"]'],
+    "management.shares_required": ["2", "16"],
     "log.level": ['"debug"', '"info"', '"warning"', '"error"'],
 }
 BAD = {
@@ -220,6 +225,11 @@ BAD = {
     "client.hub_timeout": ['"49ms"', '"21s"', "3", '"3"', '"3 s"', '"1e1s"', '"NaNs"', '"infs"'],
     "client.low_psrd": ['"101%"', '"-1%"', "0.2", '"20"', '"20 %"', '"%"', '"1e1%"'],
     "client.scan_interval": ['"0s"', '"2h"'],
+    "management.listen": ['"host:0"', '":1"', '"a b"', "33073"],
+    "management.public_url": ['"mesh.example"', '"ftp://x"', '"https://"', '"https://a b"', "1"],
+    "management.token_file": ['"token"', "1"],
+    "management.networks": ['"100.64.0.0/10"', '["100.64.0.1/10"]', '["mesh"]', '[""]', "[1]"],
+    "management.shares_required": ["1", "17", '"2"'],
     "log.level": ['"loud"', '"INFO"', "1"],
 }
 
@@ -270,6 +280,13 @@ def test_a_hub_without_an_interface_has_to_be_told_where_to_listen():
 
     assert refusal(text).startswith("hub.listen: missing, expected host:port")
     assert parse(text + 'listen = "100.64.0.1"\n')
+
+
+def test_a_management_server_without_an_interface_has_to_be_told_where_to_listen():
+    text = BASE + 'role = "management"\ninterface = ""\n'
+
+    assert refusal(text).startswith("management.listen: missing, expected host:port")
+    assert parse(text + '[management]\nlisten = "127.0.0.1:33073"\n')
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,9 @@ FROZEN = {
     "qfagent_hub_clients": {"state"},
     "qfagent_hub_pool_files": set(),
     "qfagent_hub_shares": set(),
+    # of a management server, which that page does not know yet
+    "qfagent_managed_peers": {"state"},
+    "qfagent_managed_hubs": set(),
 }
 
 
