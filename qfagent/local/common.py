@@ -8,8 +8,8 @@ import msgspec
 from qfagent.events import Bus
 from qfagent.health import Readiness
 from qfagent.http.message import Response
+from qfagent.http.openapi import document
 from qfagent.http.routes import Call, Route
-from qfagent.local.openapi import document
 from qfagent.metrics import CONTENT_TYPE
 
 
@@ -77,7 +77,7 @@ class Commands:
         return Response(200, await self._agent.metrics(), CONTENT_TYPE)
 
     async def _openapi(self, _: Call) -> Any:
-        return document(self._agent.routes())
+        return document(self._agent.routes(), title="qfagent control socket")
 
     async def _reload(self, _: Call) -> Reloaded:
         return await self._agent.reload()

@@ -75,8 +75,7 @@ class Agents:
             await self._mesh.edit(asked.peer.name, lambda network: peers.settle(network, asked.peer.id, report))
         except NotFound as error:
             raise NotKnown("this peer was removed") from error
-        self._mesh.hear(asked.peer, address=asked.address)
-        self._mesh.presence.report(asked.peer.id, report, now=self._world.wall())
+        self._mesh.hear(asked.peer, address=asked.address, report=report)
         return Response(204)
 
     def _is_unused(self, network: Network, name: str) -> bool:

@@ -17,7 +17,7 @@ from qfagent.management.archive import Archive, AuditEvent
 from qfagent.management.atlas import Atlas
 from qfagent.management.changes import find_changes, tell
 from qfagent.management.network import Network, Peer
-from qfagent.management.presence import Presence
+from qfagent.management.presence import Presence, Report
 from qfagent.management.view import View, Views
 from qfagent.world import World
 
@@ -32,7 +32,8 @@ class Mesh:
 
     def __init__(self, archive: Archive, world: World, note: Note, *, shares_required: int) -> None:
         self._archive, self._world, self._note = archive, world, note
-        self._editing, self._news = trio.Lock(), trio.Event()
+        self._editing, self._news, self._stir = trio.Lock(), trio.Event(), trio.Event()
+        self._life, self._serial = world.random(4).hex(), 0
         self.presence, self._views = Presence(archive.sightings()), Views()
         self.shares_required, self._closed = shares_required, False
         self._turn_to(archive.load())
@@ -60,9 +61,14 @@ class Mesh:
             self.shares_required = shares_required
             self._turn_to(self.atlas.network)
 
-    def hear(self, peer: Peer, *, address: str) -> None:
-        """The peer has asked for something."""
-        self.presence.hear(peer.id, address=address, now=self._world.wall())
+    def hear(self, peer: Peer, *, address: str, report: Report | None = None) -> None:
+        """The peer has asked for something, or told how it is."""
+        now, before = self._world.wall(), self.presence.serial
+        self.presence.hear(peer.id, address=address, now=now)
+        if report is not None:
+            self.presence.report(peer.id, report, now=now)
+        if self.presence.serial != before:
+            self._stir = _wake(self._stir)
 
     def count_connected(self) -> int:
         """How many peers were heard lately."""
@@ -81,15 +87,21 @@ class Mesh:
         peer = self._now(peer)
         return None if self._views.version(peer) == known else self.view(peer, known=known)
 
-    async def wait_news(self, *, seconds: float) -> None:
-        """Returns when the network changes, or after so many seconds."""
+    @property
+    def version(self) -> str:
+        """Names what there is to see now: what was decided and what peers say."""
+        return f"{self._life}-{self._serial}-{self.presence.serial}"
+
+    async def wait_stir(self, *, known: str, seconds: float) -> None:
+        """Returns as soon as the version is not the one that is known, or after so many seconds."""
         with trio.move_on_after(seconds):
-            await self._news.wait()
+            while not self._closed and self.version == known:
+                await self._stir.wait()
 
     def close(self) -> None:
         """Nobody waits here any more."""
         self._closed = True
-        self._wake()
+        self._wake_all()
 
     async def events(self, *, most: int) -> list[AuditEvent]:
         """The latest audit events, the newest first."""
@@ -116,8 +128,14 @@ class Mesh:
         self._views.turn_to(self.atlas, shares_required=self.shares_required)
         for peer_id in self.presence.known() - network.peers.keys():
             self.presence.forget(peer_id)
-        self._wake()
+        self._serial += 1
+        self._wake_all()
 
-    def _wake(self) -> None:
-        news, self._news = self._news, trio.Event()
-        news.set()
+    def _wake_all(self) -> None:
+        self._news, self._stir = _wake(self._news), _wake(self._stir)
+
+
+def _wake(event: trio.Event) -> trio.Event:
+    """Wakes who waits now; the event for those who come."""
+    event.set()
+    return trio.Event()

@@ -24,6 +24,7 @@ from qfagent.management.enrolment import Range
 from qfagent.management.gate import Who, find_operators, identify
 from qfagent.management.mesh import Mesh
 from qfagent.management.operators import Operators
+from qfagent.management.overview import Overviews
 from qfagent.surroundings import Surroundings
 
 DATABASE: Final = "management.db"  # in the private folder
@@ -45,6 +46,7 @@ class Management:
         self.routes: list[Route] = [
             *Agents(self.mesh, around.world).routes(),
             *Operators(self.mesh, around.world).routes(),
+            *Overviews(self.mesh, around.world).routes(),
         ]
         self._api = Api(self.routes, self._identify, lambda: self._ranges)
 

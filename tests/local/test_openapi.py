@@ -5,8 +5,8 @@ import re
 import pytest
 
 from qfagent import __version__
+from qfagent.http.openapi import document
 from qfagent.http.routes import Route
-from qfagent.local.openapi import document
 from tests.client.boxes import file_of
 from tests.local.frames import running
 
@@ -179,4 +179,4 @@ def test_a_dot_in_a_path_is_a_dot():
 
 
 def test_a_document_of_no_routes_is_empty():
-    assert {} == document([])["paths"]
+    assert {} == document([], title="x")["paths"]

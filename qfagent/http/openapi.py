@@ -1,4 +1,4 @@
-"""The OpenAPI document of the control socket, read off the table of routes."""
+"""The OpenAPI document of an interface, read off its table of routes."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _PROBLEM: Final = {
 }
 
 
-def document(routes: Sequence[Route]) -> dict[str, Any]:
+def document(routes: Sequence[Route], *, title: str) -> dict[str, Any]:
     """The whole document, as plain data."""
     kinds = [kind for route in routes for kind in (route.takes, route.gives) if kind not in (None, bytes, str)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
@@ -25,7 +25,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_kind)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "qfagent control socket", "version": __version__},
+        "info": {"title": title, "version": __version__},
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components},
     }
