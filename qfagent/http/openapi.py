@@ -13,12 +13,13 @@ _PROBLEM: Final = {
     "description": "why not: RFC 9457 problem details, whose `type` ends in a stable word",
     "content": {"application/problem+json": {"schema": {"type": "object"}}},
 }
+_REFERENCE: Final = "#/components/schemas/{name}"
 
 
 def document(routes: Sequence[Route], *, title: str) -> dict[str, Any]:
     """The whole document, as plain data."""
     kinds = [kind for route in routes for kind in (route.takes, route.gives) if kind not in (None, bytes, str)]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
     by_kind = {id(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -29,6 +30,12 @@ def document(routes: Sequence[Route], *, title: str) -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components},
     }
+
+
+def array_of(kind: Any) -> dict[str, Any]:
+    """The schema of an array, of flat Structs or plain values, that is encoded already."""
+    (plain,), components = msgspec.json.schema_components([kind])
+    return {"type": "array", "items": components.get(kind.__name__, plain)}
 
 
 def _operation(route: Route, schemas: dict[int, Any]) -> dict[str, Any]:

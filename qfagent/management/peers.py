@@ -6,16 +6,17 @@
 
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from qfagent.dske import ids
 from qfagent.errors import NameTaken, NotFound, Unacceptable
+from qfagent.http.openapi import array_of
 from qfagent.management import enrolment
 from qfagent.management.atlas import Atlas
-from qfagent.management.groups import show_minimum
+from qfagent.management.groups import GroupMinimum, show_minimum
 from qfagent.management.network import Network, Peer, Place, drop, put
 from qfagent.management.presence import Report, Sighting
 from qfagent.management.setup_keys import moment
@@ -37,6 +38,9 @@ class PeerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 INERT: Final = ("ssh_enabled", "login_expiration_enabled", "inactivity_expiration_enabled", "approval_required")
 
 
+Groups = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=array_of(GroupMinimum))]
+
+
 class ShownPeer(msgspec.Struct, frozen=True, kw_only=True):
     """A peer in the shape of the API; `groups` in short, and encoded already."""
 
@@ -50,7 +54,7 @@ class ShownPeer(msgspec.Struct, frozen=True, kw_only=True):
     os: str
     kernel_version: str
     version: str
-    groups: msgspec.Raw
+    groups: Groups
     hostname: str
     dns_label: str
     last_login: datetime

@@ -20,12 +20,16 @@ from qfagent.http.server import Server, source_address
 from qfagent.management.agents import Agents
 from qfagent.management.api import Api
 from qfagent.management.archive import Archive
+from qfagent.management.asked import Asked
 from qfagent.management.enrolment import Range
 from qfagent.management.gate import Who, find_operators, identify
 from qfagent.management.mesh import Mesh
+from qfagent.management.openapi import management_document
 from qfagent.management.operators import Operators
 from qfagent.management.overview import Overviews
+from qfagent.management.pages import page_routes
 from qfagent.surroundings import Surroundings
+from qfagent.world import World
 
 DATABASE: Final = "management.db"  # in the private folder
 SAVE: Final = 60.0  # seconds between savings of what was heard
@@ -43,12 +47,7 @@ class Management:
         self.door = Door("management", around.note)
         self._operators = find_operators(around.config().token_file, archive, around.world.random)
         self._ranges = _ranges(settings.networks)
-        self.routes: list[Route] = [
-            *Agents(self.mesh, around.world).routes(),
-            *Operators(self.mesh, around.world).routes(),
-            *Overviews(self.mesh, around.world).routes(),
-        ]
-        self._api = Api(self.routes, self._identify, lambda: self._ranges)
+        self._api = Api(every_route(self.mesh, around.world), self._identify, lambda: self._ranges)
 
     @property
     def url(self) -> str:
@@ -89,6 +88,22 @@ class Management:
 
     def _identify(self, request: Request) -> Who:
         return identify(request, self.mesh.atlas, self._operators)
+
+
+def every_route(mesh: Mesh, world: World) -> list[Route]:
+    """The whole interface, its own description among it."""
+    routes = [
+        *Agents(mesh, world).routes(),
+        *Operators(mesh, world).routes(),
+        *Overviews(mesh, world).routes(),
+        *page_routes(),
+    ]
+    described = Response(200, management_document(routes))
+
+    async def describe(_: Asked) -> Response:
+        return described
+
+    return [*routes, Route("GET", "/openapi.json", "anybody", describe, "this document")]
 
 
 def _ranges(networks: Sequence[str]) -> tuple[Range, ...]:

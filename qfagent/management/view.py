@@ -9,10 +9,11 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from qfagent.http.openapi import array_of
 from qfagent.management.atlas import Atlas, Outlook
 from qfagent.management.network import Peer
 
@@ -49,6 +50,11 @@ class SeenPeer(msgspec.Struct, frozen=True):
     exempt: bool
 
 
+Hubs = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=array_of(SeenHub))]
+Peers = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=array_of(SeenPeer))]
+Ids = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=array_of(str))]
+
+
 class View(msgspec.Struct, frozen=True):
     """`since` is the version that `peers` and `gone` are the difference to; empty: `peers` is all of them."""
 
@@ -56,9 +62,9 @@ class View(msgspec.Struct, frozen=True):
     since: str
     peer: Own
     shares_required: int
-    hubs: msgspec.Raw  # of SeenHub
-    peers: msgspec.Raw  # of SeenPeer
-    gone: msgspec.Raw  # of ids
+    hubs: Hubs
+    peers: Peers
+    gone: Ids
 
 
 class Sight:
