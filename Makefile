@@ -23,6 +23,7 @@ types: $(VENV)/.tools
 bench: $(VENV)/.tools
 	$(BIN)/python bench/keys.py
 	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/management.py
 
 ARCHITECTURE ?= $(shell dpkg --print-architecture)
 

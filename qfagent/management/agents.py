@@ -7,14 +7,14 @@
 
 import msgspec
 
-from qfagent.errors import NotFound, NotKnown
+from qfagent.errors import NotFound, NotKnown, NotPermitted
 from qfagent.http.message import Response
 from qfagent.http.routes import Route
 from qfagent.management import peers, setup_keys, tokens
 from qfagent.management.asked import Asked
 from qfagent.management.enrolment import EnrolmentRequest, Newcomer, enrol, find_name
 from qfagent.management.mesh import Mesh
-from qfagent.management.network import Network
+from qfagent.management.network import Network, Peer
 from qfagent.management.presence import UNSEEN, Report
 from qfagent.management.view import View
 from qfagent.world import World
@@ -71,12 +71,17 @@ class Agents:
 
     async def _report(self, asked: Asked) -> Response:
         report = asked.body(Report)
+        self._check_name(asked.peer, report.name)
         try:
             await self._mesh.edit(asked.peer.name, lambda network: peers.settle(network, asked.peer.id, report))
         except NotFound as error:
             raise NotKnown("this peer was removed") from error
         self._mesh.hear(asked.peer, address=asked.address, report=report)
         return Response(204)
+
+    def _check_name(self, peer: Peer, name: str) -> None:
+        if name != peer.name and find_name(self._mesh.atlas.network, name) is not None:
+            raise NotPermitted(f"name: {name!r} is another peer")
 
     def _is_unused(self, network: Network, name: str) -> bool:
         known = find_name(network, name)

@@ -12,7 +12,7 @@ import msgspec
 
 from qfagent.errors import BadRequest, NameTaken, NotFound, Unacceptable
 from qfagent.management import hub_rule
-from qfagent.management.atlas import Atlas
+from qfagent.management.atlas import Atlas, members_of
 from qfagent.management.network import OURS, Group, Network, Peer, drop, put
 
 MOST_GROUPS: Final = 2000
@@ -101,13 +101,12 @@ def show_minimum(atlas: Atlas, group_id: str) -> GroupMinimum:
 
 def show(atlas: Atlas, group_id: str) -> ShownGroup:
     """The group, with its members in the order in which they came."""
-    members = atlas.members[group_id]
-    peers = [PeerMinimum(peer.id, peer.name) for peer in atlas.network.peers.values() if peer.id in members]
-    return ShownGroup(*_minimum(atlas, group_id), tuple(peers))
+    members = members_of(atlas.members[group_id], atlas.peers)
+    return ShownGroup(*_minimum(atlas, group_id), tuple(PeerMinimum(peer.id, peer.name) for peer in members))
 
 
 def _minimum(atlas: Atlas, group_id: str) -> tuple[str, str, int, int, Literal["api", "integration"]]:
-    name, count = atlas.network.groups[group_id].name, len(atlas.members[group_id])
+    name, count = atlas.network.groups[group_id].name, atlas.members[group_id].bit_count()
     return group_id, name, count, 0, "integration" if group_id in OURS else "api"
 
 

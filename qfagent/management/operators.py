@@ -75,8 +75,7 @@ class Operators:
     async def _accessible(self, asked: Asked) -> Any:
         atlas, now = self._mesh.atlas, self._world.wall()
         linked = atlas.linked(peers.find(atlas.network, asked.id))
-        every = (peer for peer in atlas.network.peers.values() if peer.id in linked)
-        return [peers.show_accessible(peer, self._mesh.presence.of(peer.id), now=now) for peer in every]
+        return [peers.show_accessible(peer, self._mesh.presence.of(peer.id), now=now) for peer in linked]
 
     async def _events(self, _: Asked) -> Any:
         return [show(event) for event in await self._mesh.events(most=MOST_EVENTS)]

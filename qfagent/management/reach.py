@@ -44,7 +44,7 @@ def find_reach(atlas: Atlas) -> Reach:
         (number, other)
         for number, peers in enumerate(shown)
         for other in range(number)
-        if shown[other][0].id in atlas.linked(peers[0])
+        if atlas.are_linked(peers[0], shown[other][0])
     ]
     return Reach(tuple(_node(atlas, peers) for peers in shown), tuple(links), sum(map(len, every[MOST_NODES:])))
 
@@ -52,5 +52,5 @@ def find_reach(atlas: Atlas) -> Reach:
 def _node(atlas: Atlas, peers: list[Peer]) -> Node:
     first, names = peers[0], atlas.network.groups
     groups = tuple(sorted(names[group].name for group in groups_of(first) - {ALL} if group in names))
-    within = len(peers) > 1 and peers[1].id in atlas.linked(first)
+    within = len(peers) > 1 and atlas.are_linked(first, peers[1])
     return Node(groups, tuple(peer.name for peer in peers[:MOST_NAMES]), len(peers), first.is_hub, within)

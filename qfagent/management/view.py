@@ -1,23 +1,23 @@
 """A view is what one peer's agent is told of the network: its own role, the hubs, and the peers that it has links with.
 
 * Its version is a digest of what it says, so it survives a restart of the server, and what is the same is not news.
-* A `Sight`, the peers that somebody has links with, is made once per outlook, not once per agent, and all who see the
-  same share its bytes; whoever is told of it may find himself in it.
+* A `Sight`, the peers that somebody has links with, is made once for all who see the same, and each peer in it is put
+  into bytes once; whoever is told of it may find himself in it.
 * Who knows a sight that is still remembered gets the difference only.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from qfagent.http.openapi import array_of
-from qfagent.management.atlas import Atlas, Outlook
+from qfagent.management.atlas import Atlas, Crowd, members_of
 from qfagent.management.network import Peer
 
-REMEMBERED: Final = 200_000  # peers in all remembered sights together, some 100 bytes each
+REMEMBERED: Final = 8  # networks whose sights are still known
 _DIGITS: Final = 32  # of each half of a version
 
 RoleName = Literal["client", "hub"]
@@ -67,31 +67,53 @@ class View(msgspec.Struct, frozen=True):
     gone: Ids
 
 
-class Sight:
-    """Some peers, as others see them, and the digest of that."""
+class Scene:
+    """All peers as others see them, in bytes; what is the same as in the scene before is taken over from it."""
 
-    def __init__(self, atlas: Atlas, ids: Iterable[str]) -> None:
-        self.peers = {id_: _seen(atlas.network.peers[id_]) for id_ in sorted(ids)}
-        self.encoded = msgspec.Raw(msgspec.json.encode(list(self.peers.values())))
-        self.version = _digest(bytes(self.encoded))
+    def __init__(self, peers: tuple[Peer, ...], before: "Scene | None" = None) -> None:
+        was, known = (before.peers, before.encoded) if before else ({}, {})
+        self.peers: dict[str, Peer] = {peer.id: peer for peer in peers}
+        self.encoded: dict[str, bytes] = {
+            peer.id: known[peer.id] if was.get(peer.id) is peer else _encode(peer) for peer in peers
+        }
+
+
+class Sight:
+    """Those of a scene that somebody has links with, and the digest of what that looks like."""
+
+    def __init__(self, scene: Scene, crowd: Crowd) -> None:
+        self._scene, self._crowd = scene, crowd
+        self.version = _digest(self.whole)
+
+    @property
+    def whole(self) -> msgspec.Raw:
+        """All of them."""
+        return _array(members_of(self._crowd, self._scene.encoded.values()))
+
+    @property
+    def by_id(self) -> dict[str, bytes]:
+        """Each of them."""
+        return dict(members_of(self._crowd, self._scene.encoded.items()))
 
 
 class Views:
     """The views of everybody, now; and some sights of the past."""
 
     def __init__(self) -> None:
-        self._past: OrderedDict[str, Mapping[str, SeenPeer]] = OrderedDict()
-        self._past_size = 0
+        self._known: deque[dict[str, Sight]] = deque(maxlen=REMEMBERED)  # by version; those of now first
+        self._scene: Scene | None = None
         self._atlas: Atlas
         self._hubs: msgspec.Raw
         self._shares_required: int
-        self._sights: dict[Outlook, Sight] = {}
+        self._sights: dict[Crowd, Sight] = {}
         self._differences: dict[tuple[str, str], tuple[msgspec.Raw, msgspec.Raw]] = {}
 
     def turn_to(self, atlas: Atlas, *, shares_required: int) -> None:
         """From now on views are of this network."""
         self._atlas, self._shares_required = atlas, shares_required
+        self._scene = Scene(atlas.peers, self._scene)
         self._sights, self._differences = {}, {}
+        self._known.appendleft({})
         hubs = (SeenHub(peer.place.id, peer.name, peer.place.address) for peer in atlas.hubs if peer.place)
         self._hubs = msgspec.Raw(msgspec.json.encode(sorted(hubs, key=lambda hub: hub.id)))
 
@@ -103,11 +125,11 @@ class Views:
         """The peer's view, as a difference to the version that it knows if that is still remembered."""
         own, sight = self._own(peer), self._sight(peer)
         version = self._version(own, sight)
-        past = known[_DIGITS:]
-        if past in self._past:
-            peers, gone = self._difference(past, sight)
-            return View(version, known, own, self._shares_required, self._hubs, peers, gone)
-        return View(version, "", own, self._shares_required, self._hubs, sight.encoded, _NOTHING)
+        past = self._find(known[_DIGITS:])
+        if past is None:
+            return View(version, "", own, self._shares_required, self._hubs, sight.whole, _NOTHING)
+        peers, gone = self._difference(past, sight)
+        return View(version, known, own, self._shares_required, self._hubs, peers, gone)
 
     def _own(self, peer: Peer) -> Own:
         return Own(peer.id, peer.name, peer.address, role_of(peer), peer.is_exempt)
@@ -117,30 +139,24 @@ class Views:
         return _digest(rest) + sight.version
 
     def _sight(self, peer: Peer) -> Sight:
-        outlook = self._atlas.outlook(peer)
-        sight = self._sights.get(outlook)
+        crowd = self._atlas.neighbours(peer)
+        sight = self._sights.get(crowd)
         if sight is None:
-            sight = self._sights[outlook] = Sight(self._atlas, self._atlas.neighbours(outlook))
-            self._remember(sight)
+            assert self._scene is not None, "views are of a network"
+            sight = self._sights[crowd] = Sight(self._scene, crowd)
+            self._known[0][sight.version] = sight
         return sight
 
-    def _remember(self, sight: Sight) -> None:
-        if sight.version in self._past:
-            self._past.move_to_end(sight.version)
-            return
-        self._past[sight.version] = sight.peers
-        self._past_size += len(sight.peers)
-        while self._past_size > REMEMBERED and len(self._past) > 1:
-            self._past_size -= len(self._past.popitem(last=False)[1])
+    def _find(self, version: str) -> Sight | None:
+        return next((sights[version] for sights in self._known if version in sights), None)
 
-    def _difference(self, past: str, sight: Sight) -> tuple[msgspec.Raw, msgspec.Raw]:
-        found = self._differences.get((past, sight.version))
+    def _difference(self, past: Sight, sight: Sight) -> tuple[msgspec.Raw, msgspec.Raw]:
+        found = self._differences.get((past.version, sight.version))
         if found is None:
-            before, after = self._past[past], sight.peers
-            changed = [peer for id_, peer in after.items() if before.get(id_) != peer]
-            gone = [id_ for id_ in before if id_ not in after]
-            found = (msgspec.Raw(msgspec.json.encode(changed)), msgspec.Raw(msgspec.json.encode(gone)))
-            self._differences[past, sight.version] = found
+            before, after = past.by_id, sight.by_id
+            changed = _array(peer for id_, peer in after.items() if before.get(id_) != peer)
+            gone = msgspec.Raw(msgspec.json.encode([id_ for id_ in before if id_ not in after]))
+            found = self._differences[past.version, sight.version] = (changed, gone)
         return found
 
 
@@ -152,9 +168,13 @@ def role_of(peer: Peer) -> RoleName:
 _NOTHING: Final = msgspec.Raw(b"[]")
 
 
-def _seen(peer: Peer) -> SeenPeer:
-    return SeenPeer(peer.id, peer.name, peer.address, peer.is_exempt)
+def _encode(peer: Peer) -> bytes:
+    return msgspec.json.encode(SeenPeer(peer.id, peer.name, peer.address, peer.is_exempt))
 
 
-def _digest(data: bytes) -> str:
+def _array(encoded: Iterable[bytes]) -> msgspec.Raw:
+    return msgspec.Raw(b"[%b]" % b",".join(encoded))
+
+
+def _digest(data: bytes | msgspec.Raw) -> str:
     return sha256(data).hexdigest()[:_DIGITS]

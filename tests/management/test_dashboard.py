@@ -1,9 +1,6 @@
 """The dashboard in a real browser: signed in by keyboard, live without reload, under its own strict policy."""
 
-import os
-
 import pytest
-import trio
 
 from tests.management.browser import CHROMIUM, browsing
 from tests.management.servers import serving
