@@ -14,7 +14,7 @@ import msgspec
 
 from qfagent.errors import StoreError
 from qfagent.management.changes import Change, Told
-from qfagent.management.network import SHELVES, Network, first_network
+from qfagent.management.network import SHELVES, Network
 from qfagent.management.presence import Sighting
 from qfagent.store.database import disk_faults
 from qfagent.store.disk import Disk
@@ -57,12 +57,12 @@ class Archive:
             disk.sync_dir(path.rpartition("/")[0])
 
     def load(self) -> Network:
-        """The network; a new one, if there was none."""
+        """The network; an empty one, if there was none."""
         shelves: dict[str, dict[str, Any]] = {name: {} for name in SHELVES.values()}
         kinds = {name: kind for kind, name in SHELVES.items()}
         for name, id_, said in self._rows("SELECT kind, id, said FROM things ORDER BY born"):
             shelves[name][id_] = _decode(said, kinds[name])
-        return Network(**shelves) if any(shelves.values()) else first_network()
+        return Network(**shelves)
 
     def save(self, changes: Iterable[Change], told: Iterable[Told], *, who: str, now: float) -> None:
         """Keeps an edit, and what is told of it."""

@@ -16,7 +16,7 @@ from qfagent.management import hub_rule
 from qfagent.management.archive import Archive, AuditEvent
 from qfagent.management.atlas import Atlas
 from qfagent.management.changes import find_changes, tell
-from qfagent.management.network import Network, Peer
+from qfagent.management.network import Network, Peer, first_network
 from qfagent.management.presence import Presence, Report
 from qfagent.management.view import View, Views
 from qfagent.world import World
@@ -38,9 +38,9 @@ class Mesh:
         self.shares_required, self._closed = shares_required, False
         self._turn_to(archive.load())
 
-    async def repair(self) -> None:
-        """Mends what the rule of the hubs demands, if somebody has damaged it."""
-        await self.edit(SERVER, lambda network: network)
+    async def begin(self) -> None:
+        """Makes the network, if there is none yet, and mends what was damaged of what the server keeps in it."""
+        await self.edit(SERVER, lambda network: first_network() if network == Network() else network)
 
     async def edit(self, who: str, edit: Edit) -> Atlas:
         """Makes an edit, durably, and wakes all who wait; raises what the edit raises."""

@@ -116,7 +116,7 @@ async def management_at_work(around: Surroundings, listen: Listen) -> AsyncItera
     archive, stopping = Archive(around.disk, f"{around.config().private}/{DATABASE}"), trio.Event()
     try:
         management = Management(archive, around)
-        await management.mesh.repair()
+        await management.mesh.begin()
         async with trio.open_nursery() as background:
             background.start_soon(management.keep)
             async with trio.open_nursery() as serving:
