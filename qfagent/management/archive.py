@@ -131,8 +131,14 @@ class Archive:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with disk_faults("writing the management database"), self._connection:
-            yield
+        with disk_faults("writing the management database"):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if not self._connection.get_autocommit():  # SQLite may have rolled back by itself
+                    self._connection.execute("ROLLBACK")
 
 
 def _decode(said: bytes, kind: Any) -> Any:
