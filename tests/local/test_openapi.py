@@ -40,6 +40,7 @@ def fits(value, schema, components, at="$"):
         "enum",
     }
     known |= {"contentEncoding", "minimum", "maximum", "prefixItems"}
+    known |= {"pattern", "minLength", "maxLength", "minItems", "maxItems"}
     assert set(schema) <= known, f"{at}: this check does not know {set(schema) - known}"
     if "type" in schema:
         kinds = TYPES[schema["type"]]
