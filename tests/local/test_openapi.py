@@ -56,8 +56,10 @@ def fits(value, schema, components, at="$"):
             )
             fits(inner, schema.get("properties", {}).get(name, more), components, f"{at}.{name}")
     if isinstance(value, list):
+        first = schema.get("prefixItems", [])
         for number, inner in enumerate(value):
-            fits(inner, schema.get("items", {}), components, f"{at}[{number}]")
+            each = first[number] if number < len(first) else schema.get("items", {})
+            fits(inner, each, components, f"{at}[{number}]")
     return True
 
 
