@@ -44,12 +44,11 @@ def hub_warnings(atlas: Atlas, shares_required: int) -> Iterator[Warned]:
     """What is wrong with the number of hubs."""
     count = len(atlas.hubs)
     if count < shares_required:
-        detail = f"{count} security hubs, and a key needs {shares_required}: mark more peers as hubs"
+        detail = f"{count} of the {shares_required} security hubs that a key needs: mark another peer as a hub"
         yield Warned("hubs-not-enough", detail)
     elif count == shares_required:
-        yield Warned(
-            "hubs-not-spare", f"{count} security hubs, and a key needs all of them: mark one more peer as a hub"
-        )
+        detail = "as many security hubs as a key needs, and none to spare: mark another peer as a hub"
+        yield Warned("hubs-not-spare", detail)
 
 
 def _of_hub(peer: Peer, sighting: Sighting, now: float) -> Iterator[Warned]:

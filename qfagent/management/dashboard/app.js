@@ -1,7 +1,7 @@
 // The dashboard: signs in, follows the server, and shows what it says.
 
 import * as lists from "/dashboard/lists.js";
-import { byId, fill } from "/dashboard/page.js";
+import { byId, fill, make } from "/dashboard/page.js";
 import { drawing, words } from "/dashboard/reach.js";
 import { ask, follow, token } from "/dashboard/server.js";
 
@@ -16,6 +16,7 @@ function show(overview) {
   for (const part of ["warnings", "hubs", "psrd", "groups", "policies", "events"]) fill(part, lists[part](overview));
   fill("reach", [drawing(overview.reach)]);
   fill("reach-words", words(overview.reach));
+  fill("keys", lists.keys(overview, revoke));
   showPeers();
 }
 
@@ -25,12 +26,27 @@ function showPeers() {
   byId("peers-more").textContent = lists.more(found);
 }
 
-async function mark(peer, hub) {
+// Asks for a change; what comes of it is shown by the next overview.
+async function change(method, path, body) {
   try {
-    await ask("PUT", `/api/peers/${peer.id}`, { dske_security_hub: hub });
+    return await ask(method, path, body);
   } catch (error) {
     byId("error").textContent = error.message;
+    return null;
   }
+}
+
+const mark = (peer, hub) => change("PUT", `/api/peers/${peer.id}`, { dske_security_hub: hub });
+
+const revoke = (key) => change("PUT", `/api/setup-keys/${key.id}`, { revoked: true, auto_groups: key.auto_groups });
+
+async function makeKey(event) {
+  event.preventDefault();
+  const wanted = { name: byId("key-name").value, type: byId("key-type").value, expires_in: byId("key-days").value * 86400 };
+  const made = await change("POST", "/api/setup-keys", wanted);
+  if (!made) return;
+  byId("key-made").replaceChildren("Shown this once: ", make("code", {}, made.key));
+  byId("new-key").reset();
 }
 
 function trouble() {
@@ -41,6 +57,7 @@ function signedOut(reason = "") {
   following.abort();
   token.drop();
   latest = null;
+  byId("key-made").textContent = "";
   byId("board").hidden = byId("sign-out").hidden = true;
   byId("sign-in").hidden = false;
   byId("state").textContent = "";
@@ -71,6 +88,7 @@ byId("sign-in").addEventListener("submit", (event) => {
   signedIn();
 });
 byId("sign-out").addEventListener("click", () => signedOut());
+byId("new-key").addEventListener("submit", makeKey);
 byId("filter").addEventListener("input", () => latest && showPeers());
 
 if (token.get()) signedIn();

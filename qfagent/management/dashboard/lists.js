@@ -105,6 +105,17 @@ function ruleText(rule) {
   return `${rule.action} ${names(rule.sources)} ${arrow} ${names(rule.destinations)}${what}`;
 }
 
+// `revoke(key)` is called when somebody wants a key to let nobody in any more.
+export const keys = (overview, revoke) =>
+  overview.setup_keys.length
+    ? overview.setup_keys.map((key) =>
+        make("li", { class: key.valid ? "" : "off" }, make("strong", {}, key.name),
+          ` ${key.key}, ${key.type}, ${key.state}, used ${key.used_times} times `,
+          ...(key.valid
+            ? [make("button", { type: "button", id: `revoke-${key.id}`, "aria-label": `revoke ${key.name}`, onclick: () => revoke(key) }, "Revoke")]
+            : [])))
+    : [make("li", { class: "hint" }, "Machines need a key to become peers; make one.")];
+
 export const events = (overview) =>
   overview.events.map((event) =>
     make("li", {}, make("time", { datetime: event.timestamp }, new Date(event.timestamp).toLocaleString()),
