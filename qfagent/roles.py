@@ -146,9 +146,10 @@ def _port(config: Config) -> int:
 
 
 def _allow_many_files() -> None:
-    """As many open files as the system lets this process have: each agent that waits for news keeps a connection."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """As many open files as this process may have: each agent that waits for news keeps a connection."""
+    with suppress(OSError, ValueError):  # under systemd the limit is set already, and must not be touched
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def usable(group: int | None) -> int | None:
