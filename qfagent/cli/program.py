@@ -69,7 +69,7 @@ def _check_role(program: Program, row: Row, parsed: argparse.Namespace) -> None:
             role = agent_of(parsed).status()["role"]
     if role not in ("", row.role):
         raise WrongState(
-            f"this agent is a {role}, and `{program.name} {row.words}` is for a {row.role}",
+            f"this agent runs as {role}, and `{program.name} {row.words}` is for a {row.role}",
             remedy="name another agent's socket with --socket",
         )
 

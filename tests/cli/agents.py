@@ -56,6 +56,19 @@ admin_group = "adm"
 hub_timeout = "2s"
 """
 
+MANAGEMENT = """
+name = "{name}"
+role = "management"
+interface = ""
+state_dir = "{folder}/{name}"
+[control]
+socket = "{folder}/{name}.sock"
+group = "daemon"
+admin_group = "adm"
+[management]
+listen = "127.0.0.1:{port}"
+"""
+
 
 class Agents:
     """The agents of one folder."""

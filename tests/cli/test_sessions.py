@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.agents import CLIENT, HUB
+from tests.cli.agents import CLIENT, HUB, MANAGEMENT
 from tests.cli.transcript import Session
 
 SESSIONS = Path(__file__).parent / "sessions"
@@ -46,6 +46,13 @@ def test_a_hub(agents, session):
     agents.start("hub")
 
     session("hub")
+
+
+def test_a_management_server(agents, session):
+    agents.write("server", MANAGEMENT)
+    agents.start("server")
+
+    session("management")
 
 
 def test_ingestion(agents, session):
