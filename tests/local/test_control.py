@@ -535,8 +535,9 @@ async def test_the_status_is_of_schema_1(agent):
         "fence",
         "client",
         "hub",
+        "management",
     } == set(status)
-    assert (None, []) == (status["hub"], status["client"]["hubs"])
+    assert (None, None, []) == (status["hub"], status["management"], status["client"]["hubs"])
 
 
 async def test_reload_tells_what_was_applied_and_what_needs_a_restart(agent):
