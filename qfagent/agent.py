@@ -232,11 +232,11 @@ class Frame:
 
     async def reload(self) -> Reloaded:
         """Reads the configuration again; what can be changed while running is changed at once. BadConfig."""
+        new = configuration.load(self._path)
         systemd.notify("RELOADING=1")
-        try:
-            return self._take_over(configuration.load(self._path))
-        finally:
-            systemd.notify("READY=1", await self.at_a_glance())
+        done = self._take_over(new)
+        systemd.notify("READY=1", await self.at_a_glance())
+        return done
 
     def _take_over(self, new: Config) -> Reloaded:
         changed = amendment.changes(self.config, new)
