@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from qfagent.errors import StoreError
+from qfagent.errors import BadConfig, StoreError
 from qfagent.testing.processes import AgentProcess, free_port
 from tests.system.volume import can_mount, mounted
 
@@ -83,13 +83,15 @@ def test_it_says_that_it_reloads_and_when_it_has(manager, alice, how):
     assert ["RELOADING=1", "READY=1"] == manager.wait_for("READY")[:2]
 
 
-def test_a_bad_configuration_ends_the_reload_as_well(manager, alice):
+def test_of_a_bad_configuration_it_says_nothing(manager, alice):
     alice.start()
     manager.wait_for("STATUS")
     alice.config.write_text("role = 1\n")
-    os.kill(alice.pid, signal.SIGHUP)
+    with pytest.raises(BadConfig):
+        alice.agent.reload()
+    alice.stop()
 
-    assert ["RELOADING=1", "READY=1"] == manager.wait_for("READY")[:2]
+    assert ["STOPPING=1"] == manager.wait_for("STOPPING")
 
 
 def test_it_says_that_it_stops(manager, alice):
