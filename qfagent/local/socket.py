@@ -81,7 +81,7 @@ async def _listen(path: str, group: int | None) -> trio.SocketListener:
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await _bind(sock, path)
-        if group is not None:
+        if group is not None and Path(path).stat().st_gid != group:  # as in a file's case, see `disk.py`
             os.chown(path, -1, group)
         Path(path).chmod(MODE)
         sock.listen(_BACKLOG)

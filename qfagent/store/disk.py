@@ -255,7 +255,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def _prepare(descriptor: int, size: int, *, mode: int, group: int | None) -> None:
-    if group is not None:
+    if group is not None and os.fstat(descriptor).st_gid != group:  # a sandbox permits none of it, and needs none
         os.fchown(descriptor, -1, group)  # before the mode, lest the wrong group may read meanwhile
     os.fchmod(descriptor, mode)  # not left to open(2), which the umask would bend
     if size:  # the kernel takes no reservation of nothing

@@ -6,6 +6,7 @@ There is no systemd in it: the agents run as the user of the unit, without any c
 
 import json
 import os
+import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -108,10 +109,18 @@ def test_it_installs_without_a_network_and_has_users_and_folders_ready():
         "dske": ["711", "qufabric", "qufabric"],
         "dske/private": ["700", "qufabric", "qufabric"],
         "dske/psrd-in": ["3730", "qufabric", "qbtld"],
-        "dske/psrd-out": ["750", "qufabric", "qbtld"],
+        "dske/psrd-out": ["2750", "qufabric", "qbtld"],
     } == modes
     assert {"qbtld", "qufabric"} == set(run("id", "--groups", "--name", "qufabric").split())
     assert {"qbtld", "qufabric"} == set(run("id", "--groups", "--name", "qbtld").split())
+
+
+@pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not there")
+def test_it_follows_the_customs_of_debian():
+    check = ["lintian", "--allow-root", "--fail-on=error,warning", str(ROOT / "qfagent.deb")]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+
+    assert ("", 0) == (done.stdout, done.returncode)
 
 
 def test_its_files_are_as_they_were_packed_and_the_byte_code_is_there():
@@ -181,6 +190,13 @@ def test_removing_it_keeps_the_state():
     assert not (ROOT / "usr/bin/qfagent").exists()
     assert not (ROOT / "usr/lib/qfagent").exists()
     assert before == [path.read_bytes() for path in pads]
+
+
+def test_installing_it_again_goes_on_where_it_was(agents):
+    run("dpkg", "--install", "/qfagent.deb")
+    agents.start()
+
+    assert ["registered"] * 2 == [hub["state"] for hub in ask("qfagent", "qfagent", "hubs")]
 
 
 def test_purging_it_overwrites_the_pads_and_tells_of_folders_that_it_leaves():
