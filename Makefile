@@ -28,7 +28,7 @@ bench: $(VENV)/.tools
 ARCHITECTURE ?= $(shell dpkg --print-architecture)
 
 deb: $(VENV)/.installed  # a package for Debian 12, into dist/
-	@mkdir -p dist
+	@mkdir -p dist && rm -f dist/*.deb
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
 		$(BIN)/python -m contrib.debian.package $(ARCHITECTURE) dist
 

@@ -46,6 +46,7 @@ UNUSED: Final = (
     "apsw/sqlite_extra_binaries",  # no tool but the agent ever opens its database
     "trio/_tests",
 )
+BUILDERS: Final = {"RECORD", "direct_url.json"}  # these tell of the machine that builds the package
 _SOURCE: Final = ("qfagent", "pyproject.toml", "README.md", "LICENSE")
 _COMMAND: Final = "#!/{home}/bin/python3 -I\nfrom qfagent.cli import {function}\n\nraise SystemExit({function}())\n"
 _CHANGES: Final = "qfagent ({version}) bookworm; urgency=medium\n\n{changes}\n\n -- {maintainer}  {date}\n"
@@ -79,8 +80,9 @@ def _install_wheels(site: Path, architecture: str, scratch: Path) -> None:
     pip(*into, str(wheel))
     for name in UNUSED:
         shutil.rmtree(site / name)
-    [origin] = site.glob("qfagent-*.dist-info/direct_url.json")
-    origin.unlink()  # a path of whoever builds this
+    for path in site.glob("*.dist-info/*"):
+        if path.name in BUILDERS:
+            path.unlink()
 
 
 def _files() -> Iterator[tuple[str, bytes]]:
