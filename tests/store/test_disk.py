@@ -415,3 +415,17 @@ def test_no_sequence_of_calls_tells_the_twins_apart(steps):
             assert take(memory, "/base", step) == take(RealDisk(), folder, step)
         real = {str(file).removeprefix(folder): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
         assert {path.removeprefix("/base"): data for path, data in memory.files().items()} == real
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to a group that it is not in")
+def test_a_file_that_has_its_group_from_its_folder_is_given_to_nobody(tmp_path, monkeypatch):
+    os.chown(tmp_path, -1, 51_000)
+    tmp_path.chmod(0o2750)
+
+    def forbidden(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", forbidden)
+    write_atomic(RealDisk(), f"{tmp_path}/file", b"pad", mode=0o640, group=51_000)
+
+    assert (51_000, 0o640) == ((facts := (tmp_path / "file").stat()).st_gid, stat.S_IMODE(facts.st_mode))
