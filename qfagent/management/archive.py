@@ -84,6 +84,8 @@ class Archive:
 
     def save_operators(self, operators: Mapping[str, str]) -> None:
         """From now on these."""
+        if operators == self.operators():
+            return
         with self._transaction():
             self._connection.execute("DELETE FROM operators")
             self._many("INSERT INTO operators VALUES (?, ?)", list(operators.items()))

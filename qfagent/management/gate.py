@@ -64,24 +64,26 @@ def check(who: Who, route: Route) -> None:
 
 def find_operators(path: str, archive: Archive, random: Random) -> dict[str, str]:
     """The hashes of the operators' tokens, and whose they are; the first token is made here. BadConfig."""
-    known = archive.operators()
+    known, found = archive.operators(), read_operators(path)
+    if found is None and not known:
+        _write(path, f"{new_operator_token(random)}\n")
+        found = read_operators(path)
+    operators = found or known
+    archive.save_operators(operators)
+    return operators
+
+
+def read_operators(path: str) -> dict[str, str] | None:
+    """What is in the file: one token a line, and behind it whose it is; None if there is no file. BadConfig."""
     try:
-        found = _parse(Path(path).read_text())
+        return _parse(Path(path).read_text())
     except FileNotFoundError:
-        if known:
-            return known
-        token = new_operator_token(random)
-        _write(path, f"{token}\n")
-        found = {hashed(token): "operator"}
+        return None
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"management.token_file: {path} can't be read") from error
-    if found != known:
-        archive.save_operators(found)
-    return found
 
 
 def _parse(text: str) -> dict[str, str]:
-    """One token a line, and behind it whose it is."""
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         token, _, name = line.strip().partition(" ")

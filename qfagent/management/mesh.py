@@ -105,15 +105,16 @@ class Mesh:
 
     async def events(self, *, most: int) -> list[AuditEvent]:
         """The latest audit events, the newest first."""
-        return await self._alone(partial(self._archive.events, most=most))
+        return await self.alone(partial(self._archive.events, most=most))
 
     async def save_presence(self) -> None:
         """Keeps what peers were heard to say since the last time."""
         unsaved = self.presence.take_unsaved()
         if unsaved:
-            await self._alone(partial(self._archive.save_sightings, unsaved))
+            await self.alone(partial(self._archive.save_sightings, unsaved))
 
-    async def _alone(self, work: Callable[[], T]) -> T:
+    async def alone(self, work: Callable[[], T]) -> T:
+        """Works with the archive while nobody else does."""
         async with self._editing:
             return await self._world.in_thread(work)
 

@@ -6,6 +6,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_network
 from typing import Final
 
@@ -22,7 +23,7 @@ from qfagent.management.api import Api
 from qfagent.management.archive import Archive
 from qfagent.management.asked import Asked
 from qfagent.management.enrolment import Range
-from qfagent.management.gate import Who, find_operators, identify
+from qfagent.management.gate import Who, find_operators, identify, read_operators
 from qfagent.management.mesh import Mesh
 from qfagent.management.openapi import management_document
 from qfagent.management.operators import Operators
@@ -34,7 +35,7 @@ from qfagent.world import World
 DATABASE: Final = "management.db"  # in the private folder
 SAVE: Final = 60.0  # seconds between savings of what was heard
 # an agent keeps a connection; behind a proxy all of them come from one address
-LIMITS: Final = Limits(connections=16_384, request_seconds=75, body=1 << 20)
+LIMITS: Final = Limits(connections=16_384, each=4096, request_seconds=75, body=1 << 20)
 
 
 class Management:
@@ -46,7 +47,7 @@ class Management:
         self.mesh = Mesh(archive, around.world, around.note, shares_required=settings.shares_required)
         self.door = Door("management", around.note)
         self._operators = find_operators(around.config().token_file, archive, around.world.random)
-        self._ranges = _ranges(settings.networks)
+        self._ranges, self._stirred = _ranges(settings.networks), trio.Event()
         self._api = Api(every_route(self.mesh, around.world), self._identify, lambda: self._ranges)
 
     @property
@@ -58,7 +59,8 @@ class Management:
     def reconfigure(self) -> None:
         """Goes by the present configuration; where it listens stays."""
         config = self._around.config()
-        self._operators = find_operators(config.token_file, self._archive, self._around.world.random)
+        self._operators = read_operators(config.token_file) or self._operators
+        self._stirred.set()
         self._ranges = _ranges(config.management.networks)
         self.mesh.require(config.management.shares_required)
 
@@ -71,14 +73,17 @@ class Management:
         await self.door.serve(self._server, listen, stopping)
 
     async def keep(self) -> None:
-        """Saves what was heard, now and then."""
+        """Saves what was heard, now and then, and who may operate, at once."""
         while True:
-            await trio.sleep(SAVE)
+            with trio.move_on_after(SAVE):
+                await self._stirred.wait()
+            self._stirred = trio.Event()
             await self.save()
 
     async def save(self) -> None:
-        """Saves what was heard since the last time."""
+        """Saves what is not saved yet."""
         try:
+            await self.mesh.alone(partial(self._archive.save_operators, self._operators))
             await self.mesh.save_presence()
         except StoreError as error:
             self._around.note("management.not-saved", code=error.slug, reason=str(error))

@@ -14,9 +14,9 @@ SETTINGS = '[management]\nlisten = "127.0.0.1:{port}"\n{more}'
 class Serving:
     """A server at work, and how to ask it."""
 
-    def __init__(self, agent, port):
+    def __init__(self, agent, port, token=""):
         self.agent, self.port = agent, port
-        self.token = Path(agent.frame.config.token_file).read_text().strip()
+        self.token = token or Path(agent.frame.config.token_file).read_text().strip()
 
     async def ask(self, method, target, body=b"", *, token=None):
         """One request of an operator, or of whoever has the token, on a connection of its own; "" is none."""

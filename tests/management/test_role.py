@@ -78,6 +78,19 @@ async def test_what_may_change_while_it_runs_changes_at_a_reload_and_agents_hear
     assert (403, 401, 200) == (refused.status, old.status, new.status)
 
 
+async def test_who_may_operate_is_kept_when_the_file_is_gone_and_the_server_is_started_again():
+    with short_folder() as folder:
+        async with living(folder) as server:
+            file = Path(server.agent.frame.config.token_file)
+            file.write_text(NEW)
+            await server.agent.ask("POST", "/v1/reload")
+        file.unlink()
+        async with living(folder, token=NEW) as again:
+            statuses = [(await again.ask("GET", "/api/peers", token=token)).status for token in (server.token, NEW)]
+
+    assert ([401, 200], False) == (statuses, file.exists())
+
+
 async def test_it_stops_at_once_while_agents_wait_and_answers_them():
     statuses = []
     with trio.fail_after(10):
@@ -108,12 +121,12 @@ async def test_what_was_heard_is_there_after_a_restart():
 
 
 @asynccontextmanager
-async def living(folder):
+async def living(folder, **more):
     """One life of a server in a folder that stays."""
     port = free_port()
     frame = configured(folder, "management", SETTINGS.format(port=port, more=""), name="m")
     async with frame.open_store(), frame.at_work(), frame.listening():
-        yield Serving(Running(frame, folder), port)
+        yield Serving(Running(frame, folder), port, **more)
 
 
 async def test_a_body_that_nobody_may_send_is_not_read():

@@ -2,7 +2,7 @@
 
 const KEY = "token";
 const WAIT = 20; // seconds; silence is news as well
-const PAUSE = 300; // milliseconds between two overviews, however much happens
+const PAUSE = 500; // milliseconds between two overviews, however much happens
 const RETRY = 3000;
 
 export class Refused extends Error {
