@@ -82,7 +82,9 @@ class Page:
 
     async def _hear(self):
         while b"\0" not in self._heard:
-            self._heard += await self._answers.receive_some(1 << 20)
+            data = await self._answers.receive_some(1 << 20)
+            assert data, "the browser has gone"
+            self._heard += data
         told, _, self._heard = self._heard.partition(b"\0")
         return json.loads(told)
 
