@@ -31,7 +31,13 @@ CREATE TABLE operators (hash TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID
 CREATE TABLE sightings (peer TEXT PRIMARY KEY, said BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE told (id INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, said BLOB NOT NULL);
 """
-_PRAGMAS: Final = ("journal_mode = DELETE", "synchronous = EXTRA", "secure_delete = ON", "trusted_schema = OFF")
+_PRAGMAS: Final = (
+    "busy_timeout = 5000",  # somebody may be taking a backup
+    "journal_mode = DELETE",
+    "synchronous = EXTRA",
+    "secure_delete = ON",
+    "trusted_schema = OFF",
+)
 _PUT: Final = "INSERT INTO things (kind, id, said) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET said = excluded.said"
 _PRUNE: Final = "DELETE FROM told WHERE id <= (SELECT MAX(id) FROM told) - ?"
 

@@ -154,3 +154,20 @@ async def test_the_filter_finds_peers_and_stays_while_the_network_changes():
         rows, focused = await page.run(ROWS), await page.run("document.activeElement.id")
 
     assert ("h1", "filter") == (rows, focused)
+
+
+async def test_while_the_server_is_away_the_page_says_so_and_shows_what_it_knew():
+    async with signed_in("alice", "h1") as (server, _, page):
+        await page.say("Network.enable")
+        await page.say("Network.emulateNetworkConditions", **AWAY)
+        await server.enrol("bob")  # ends the wait that is under way
+        await page.wait(f"{text('state')}.includes('does not answer')")
+        rows = await page.run(ROWS)
+        await page.say("Network.emulateNetworkConditions", **(AWAY | {"offline": False}))
+        await page.wait(f"{ROWS} === 'alice,h1,bob'")
+        page.complaints.clear()
+
+    assert rows.startswith("alice,h1")
+
+
+AWAY = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
