@@ -72,12 +72,16 @@ class Agents:
     async def _report(self, asked: Asked) -> Response:
         report = asked.body(Report)
         self._check_name(asked.peer, report.name)
-        try:
-            await self._mesh.edit(asked.peer.name, lambda network: peers.settle(network, asked.peer.id, report))
-        except NotFound as error:
-            raise NotKnown("this peer was removed") from error
+        if report.hub is not None:
+            await self._settle(asked.peer, report)
         self._mesh.hear(asked.peer, address=asked.address, report=report)
         return Response(204)
+
+    async def _settle(self, peer: Peer, report: Report) -> None:
+        try:
+            await self._mesh.edit(peer.name, lambda network: peers.settle(network, peer.id, report))
+        except NotFound as error:
+            raise NotKnown("this peer was removed") from error
 
     def _check_name(self, peer: Peer, name: str) -> None:
         if name != peer.name and find_name(self._mesh.atlas.network, name) is not None:
