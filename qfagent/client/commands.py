@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from qfagent.client import report
+from qfagent.client.gauge import HubHistory
 from qfagent.client.generator import Key
 from qfagent.client.ingestion import Receipt
 from qfagent.client.role import Client
@@ -62,6 +63,7 @@ class Commands:
         return [
             Route("GET", "/v1/hubs", "observe", self._hubs, "the hubs", gives=list[report.HubReport]),
             Route("GET", "/v1/psrd", "observe", self._psrd, "what is left", gives=list[report.PsrdReport]),
+            Route("GET", "/v1/psrd/history", "observe", self._history, "what was left", gives=list[HubHistory]),
             Route("GET", "/v1/ledger", "observe", self._ledger, "all blocks", gives=list[report.LedgerEntry]),
             Route("GET", "/v1/peers", "observe", self._peers, "keys by peer", gives=list[Counted]),
             Route("POST", "/v1/psrd", "operate", self._ingest, "ingest a PSRD file", gives=Receipt, most=MAX_FILE),
@@ -78,6 +80,9 @@ class Commands:
 
     async def _psrd(self, _: Call) -> Any:
         return await report.report_psrd(self._client)
+
+    async def _history(self, _: Call) -> Any:
+        return await self._client.gauge.history()
 
     async def _ledger(self, _: Call) -> Any:
         return await report.report_ledger(self._client)

@@ -43,7 +43,10 @@ class BlockReport(msgspec.Struct, frozen=True):
 
 
 class PsrdReport(msgspec.Struct, frozen=True):
-    """What is left at one hub in bytes, how fast it is used in bytes a second, and how long it lasts in seconds."""
+    """What is left at one hub in bytes, how fast it is used in bytes a second, and how long it lasts in seconds.
+
+    `low_in_s`: when less than `low_psrd` is left in one direction; None of a time if nothing is used.
+    """
 
     hub: str
     user_left: int
@@ -54,6 +57,9 @@ class PsrdReport(msgspec.Struct, frozen=True):
     server_per_s: float
     lasts_s: float | None
     blocks: tuple[BlockReport, ...]
+    user_lasts_s: float | None
+    server_lasts_s: float | None
+    low_in_s: float | None
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):
@@ -156,7 +162,7 @@ def _report_hub(client: Client, hub: Hub, levels: list[Level], left: Left) -> Hu
         dict(states),
         left.user,
         left.server,
-        client.runway.lasts(hub.id, left),
+        client.gauge.runway.lasts(hub.id, left),
         len(client.recoverer.suspects.get(hub.id, ())),
     )
 
@@ -178,8 +184,22 @@ def _report_psrd(client: Client, hub: str, left: Left, levels: list[Level]) -> P
         for b in levels
         if b.hub == hub
     )
-    fractions, rates = left.fractions, client.runway.rates(hub)
-    return PsrdReport(hub, left.user, left.server, *fractions, *rates, client.runway.lasts(hub, left), blocks)
+    runway, (user_fraction, server_fraction) = client.gauge.runway, left.fractions
+    (user_rate, server_rate), (user_lasts, server_lasts) = runway.rates(hub), runway.each_lasts(hub, left)
+    return PsrdReport(
+        hub,
+        left.user,
+        left.server,
+        user_fraction,
+        server_fraction,
+        user_rate,
+        server_rate,
+        runway.lasts(hub, left),
+        blocks,
+        user_lasts,
+        server_lasts,
+        runway.low_in(hub, left, low=client.desk.settings().low_psrd),
+    )
 
 
 def _names(hubs: list[str]) -> str:

@@ -13,12 +13,13 @@ import trio
 
 from qfagent.client.desk import Desk
 from qfagent.client.dropped import DropFolder
+from qfagent.client.gauge import Gauge
 from qfagent.client.generator import Generator
 from qfagent.client.hubs import Dial, Hub
 from qfagent.client.inbox import Inbox
 from qfagent.client.ingestion import Ingestion
 from qfagent.client.recoverer import Recoverer
-from qfagent.client.runway import EVERY, Runway, by_hub
+from qfagent.client.runway import EVERY
 from qfagent.client.tending import Tending
 from qfagent.dske.psrd import HubAddress
 from qfagent.errors import NothingChanged, StoreError
@@ -37,7 +38,7 @@ class Client:
         self.recoverer = Recoverer(desk, self.hubs, nursery)
         self.ingestion = Ingestion(desk, self.meet)
         self.inbox = Inbox(folder, self.ingestion, desk)
-        self.runway = Runway()
+        self.gauge = Gauge(desk)
 
     def hubs(self) -> list[Hub]:
         """The hubs that this client knows."""
@@ -98,6 +99,7 @@ class Client:
         for level in await self.desk.committer.run(self.desk.holdings.levels):
             if level.state == "stopped" and (hub := self._hubs.get(level.hub)) is not None:
                 hub.vetting.stop_for_good(level.id)
+        await self.gauge.recall()
         await self._nursery.start(self.inbox.run)
         self._nursery.start_soon(self._sweep)
 
@@ -109,8 +111,7 @@ class Client:
                 await self._end_exhausted()
                 if trio.current_time() - sampled_at >= EVERY:
                     sampled_at = trio.current_time()
-                    levels = await self.desk.committer.run(self.desk.holdings.levels)
-                    self.runway.sample(by_hub(levels), now=sampled_at)
+                    await self.gauge.read()
             except StoreError as error:
                 self.desk.note("client.sweep-failed", code=error.slug, reason=str(error))
             await trio.sleep(SWEEP)

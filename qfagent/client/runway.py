@@ -10,7 +10,6 @@ from qfagent.store.holdings import Level
 
 EVERY: Final = 60.0  # seconds between samples
 WINDOW: Final = 86_400.0  # seconds that are looked back
-_SAMPLES: Final = int(WINDOW / EVERY)
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -46,40 +45,53 @@ def by_hub(levels: Iterable[Level]) -> dict[str, Left]:
 
 
 class Runway:
-    """Samples of what is left; times are those of trio's clock."""
+    """Counts what is used; times are those of trio's clock."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, dict[str, Left]]] = deque(maxlen=_SAMPLES)
-        self.spent: dict[str, tuple[int, int]] = {}  # hub -> bytes since start, user and server
+        self._before: dict[str, Left] = {}
+        self._used: deque[tuple[float, dict[str, tuple[int, int]]]] = deque()  # hub -> bytes, user and server
 
     def sample(self, left: dict[str, Left], *, now: float) -> None:
         """Takes a sample; what has arrived since the last one is not taken for negative use."""
-        if self._samples:
-            for hub, before in self._samples[-1][1].items():
-                user, server = self.spent.get(hub, (0, 0))
-                after = left.get(hub, Left())
-                self.spent[hub] = (
-                    user + max(0, before.user - after.user),
-                    server + max(0, before.server - after.server),
-                )
-        self._samples.append((now, left))
+        used = dict(self._used[-1][1]) if self._used else {}
+        for hub, after in left.items():
+            before, (user, server) = self._before.get(hub, after), used.get(hub, (0, 0))
+            used[hub] = (user + max(0, before.user - after.user), server + max(0, before.server - after.server))
+        self._before |= left
+        self._used.append((now, used))
+        while self._used[0][0] < now - WINDOW:
+            self._used.popleft()
 
     def rates(self, hub: str) -> tuple[float, float]:
         """Bytes a second, user and server, over the samples that there are."""
-        if len(self._samples) < 2:
+        if len(self._used) < 2:
             return 0.0, 0.0
-        seconds = self._samples[-1][0] - self._samples[0][0]
-        user = server = 0
-        for (_, before), (_, after) in zip(self._samples, list(self._samples)[1:], strict=False):
-            b, a = before.get(hub, Left()), after.get(hub, Left())
-            user += max(0, b.user - a.user)
-            server += max(0, b.server - a.server)
-        return user / max(1e-9, seconds), server / max(1e-9, seconds)
+        (began, first), (ended, last) = self._used[0], self._used[-1]
+        (user_then, server_then), (user_now, server_now) = first.get(hub, (0, 0)), last.get(hub, (0, 0))
+        seconds = max(1e-9, ended - began)
+        return (user_now - user_then) / seconds, (server_now - server_then) / seconds
 
     def lasts(self, hub: str, left: Left) -> float | None:
         """Seconds until the first of the two pads is used up; None if nothing is used."""
-        rates = self.rates(hub)
-        times = [
-            bytes_left / rate for bytes_left, rate in zip((left.user, left.server), rates, strict=True) if rate > 0
-        ]
-        return min(times, default=None)
+        return _first(self.each_lasts(hub, left))
+
+    def each_lasts(self, hub: str, left: Left) -> tuple[float | None, float | None]:
+        """Seconds until each pad, user and server, is used up; None if it is not used."""
+        user, server = self.rates(hub)
+        return _seconds(left.user, user), _seconds(left.server, server)
+
+    def low_in(self, hub: str, left: Left, *, low: float) -> float | None:
+        """Seconds until less than a fraction of one of the pads is left; None if nothing is used."""
+        if min(left.fractions) < low:
+            return 0.0
+        user, server = self.rates(hub)
+        spare_user, spare_server = left.user - low * left.user_of, left.server - low * left.server_of
+        return _first((_seconds(spare_user, user), _seconds(spare_server, server)))
+
+
+def _seconds(bytes_left: float, rate: float) -> float | None:
+    return bytes_left / rate if rate > 0 else None
+
+
+def _first(times: Iterable[float | None]) -> float | None:
+    return min((time for time in times if time is not None), default=None)

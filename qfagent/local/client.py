@@ -123,6 +123,10 @@ class Agent:
         """What is left of the PSRD, by hub; in bytes, bytes a second, and seconds."""
         return self._list("/v1/psrd")
 
+    def psrd_history(self) -> list[Json]:
+        """What was left over the last weeks, by hub: `{"hub", "points"}`, oldest first."""
+        return self._list("/v1/psrd/history")
+
     def ledger(self) -> list[Json]:
         """Every block that was ever ingested, oldest first."""
         return self._list("/v1/ledger")

@@ -2,7 +2,8 @@
 
 * WAL with `synchronous=FULL`; the file is this process's alone (`locking_mode=EXCLUSIVE`): no other tool opens it.
 * One thread uses it. Statements run between `begin` and `commit`; what `commit` has returned from survives power loss.
-* A schema newer than this code is refused; after an unclean stop the file is checked whole before it is used.
+* A schema newer than this code is refused, an older one is brought up step by step; after an unclean stop the file is
+  checked whole before it is used.
 """
 
 import errno
@@ -15,8 +16,7 @@ import apsw
 from qfagent.errors import DiskFull, OutOfFiles, StoreError
 from qfagent.store.disk import Disk
 
-SCHEMA_VERSION: Final = 1
-_SCHEMA: Final = """
+_FIRST: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE blocks (
     id TEXT PRIMARY KEY,            -- 32 hex digits
@@ -77,6 +77,16 @@ CREATE TABLE quotas (
     PRIMARY KEY (recoverer, generator)
 ) WITHOUT ROWID;
 """
+_LEVELS: Final = """
+CREATE TABLE levels (
+    hub TEXT, at INTEGER,           -- Unix seconds
+    user_left INTEGER NOT NULL, server_left INTEGER NOT NULL,
+    PRIMARY KEY (hub, at)
+) WITHOUT ROWID;
+CREATE INDEX levels_by_time ON levels (at);
+"""
+_STEPS: Final = (_FIRST, _LEVELS)  # each leads from one version to the next, and none is ever changed
+SCHEMA_VERSION: Final = len(_STEPS)
 
 
 @contextmanager
@@ -177,9 +187,11 @@ class Database:
                 f"the state folder is of version {version}, this agent knows up to {SCHEMA_VERSION}",
                 remedy="install the newer agent again",
             )
-        if version == 0:
-            self._connection.execute(f"BEGIN; {_SCHEMA}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT").fetchall()
-        self._check_after_unclean_stop()
+        if version:
+            self._check_after_unclean_stop()
+        for number, step in enumerate(_STEPS[version:], start=version + 1):
+            self._connection.execute(f"BEGIN; {step}; PRAGMA user_version = {number}; COMMIT").fetchall()
+        self.set("clean", 0)
 
     def _check_after_unclean_stop(self) -> None:
         if self.get("clean") == 0:
@@ -188,7 +200,6 @@ class Database:
                 raise StoreError(
                     f"the database is damaged: {found}", remedy="set the state folder aside and enrol anew"
                 )
-        self.set("clean", 0)
 
 
 _PRAGMAS: Final = (

@@ -56,7 +56,6 @@ def test_what_arrives_is_not_taken_for_negative_use():
         runway.sample({"h": Left(user, 0)}, now=float(now))
 
     assert 200 / 3 == runway.rates("h")[0]
-    assert (200, 0) == runway.spent["h"]
 
 
 def test_a_hub_that_is_new_or_gone_has_used_nothing_before():
@@ -70,11 +69,11 @@ def test_a_hub_that_is_new_or_gone_has_used_nothing_before():
 def test_what_was_used_more_than_a_day_ago_is_forgotten():
     runway = Runway()
     runway.sample({"h": Left(10_000, 0)}, now=0.0)
-    for number in range(1, int(WINDOW / EVERY) + 1):
+    for number in range(1, int(WINDOW / EVERY) + 2):
         runway.sample({"h": Left(5_000, 0)}, now=number * EVERY)
 
     assert 0.0 == runway.rates("h")[0]
-    assert int(WINDOW / EVERY) == len(runway._samples)
+    assert int(WINDOW / EVERY) + 1 == len(runway._used)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=2, max_size=30))
@@ -85,4 +84,28 @@ def test_a_rate_is_never_negative_and_counts_every_loss(lefts):
     lost = sum(max(0, before - after) for before, after in pairwise(lefts))
 
     assert runway.rates("h")[0] == pytest.approx(lost / ((len(lefts) - 1) * EVERY))
-    assert (lost, 0) == runway.spent["h"]
+
+
+@pytest.mark.parametrize(
+    "left, low, expected",
+    [
+        (Left(900, 900, 1000, 1000), 0.2, 70.0),
+        (Left(900, 300, 1000, 1000), 0.2, 10.0),
+        (Left(900, 199, 1000, 1000), 0.2, 0.0),
+        (Left(900, 900, 1000, 1000), 0.0, 90.0),
+    ],
+)
+def test_low_it_is_when_the_first_pad_is_down_to_the_fraction(left, low, expected):
+    runway = Runway()
+    runway.sample({"h": Left(2000, 2000)}, now=0.0)
+    runway.sample({"h": Left(1000, 1000)}, now=100.0)
+
+    assert expected == runway.low_in("h", left, low=low)
+
+
+def test_each_pad_lasts_by_its_own_rate():
+    runway = Runway()
+    runway.sample({"h": Left(1000, 1000)}, now=0.0)
+    runway.sample({"h": Left(900, 1000)}, now=100.0)
+
+    assert (50.0, None) == runway.each_lasts("h", Left(50, 50))
