@@ -6,6 +6,7 @@
 """
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -214,6 +215,7 @@ class Frame:
             roles.interface_state(self.config.interface),
             round(self._world.wall() - self._started, 1),
             self._store.fence.reason,
+            os.getpid(),
             client=part if isinstance(part, ClientReport) else None,
             hub=part if isinstance(part, HubStatus) else None,
             management=part if isinstance(part, ManagementStatus) else None,

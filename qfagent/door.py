@@ -52,7 +52,8 @@ class Door:
         """Why it does not listen, by code."""
         if self.listening is not None:
             return {}
-        return {self.trouble.slug if self.trouble else "interface-down": str(self.trouble or "not listening yet")}
+        code = "interface-down" if isinstance(self.trouble, InterfaceDown) else "not-listening"
+        return {code: str(self.trouble or "not listening yet")}
 
     async def serve(self, server: Callable[[], Server], listen: Listen, stopping: trio.Event) -> None:
         """Listens and answers until it is to stop, then lets requests finish."""

@@ -1,4 +1,7 @@
-"""Health is a list of issues, each under its own code; ready means that none of them keeps keys from being made."""
+"""Health is a list of issues, each under its own code; ready means that none of them keeps keys from being made.
+
+* A code stands in one of two tables, with its remedy; no other is ever told.
+"""
 
 import ctypes
 from typing import Final
@@ -7,33 +10,50 @@ import msgspec
 
 from qfagent.store.store import Store
 
-# these are to be seen to, but keys are made meanwhile
-WARNINGS: Final = frozenset(
-    {
-        "approval-waiting",
-        "clock-unsynced",
-        "group-missing",
-        "handed-out-limit",
-        "hub-stopped",
-        "hubs-not-enough",
-        "hubs-not-spare",
-        "inbox-held",
-        "inbox-incomplete",
-        "inbox-unreadable",
-        "pool-problem",
-        "psrd-low",
-    }
+_CARRY: Final = "carry a new PSRD file from each of these hubs into the inbox"
+_LOOK: Final = (
+    "find out whether this machine was restored or cloned, then `qfagent psrd retire BLOCK`, or, if it was not,"
+    " `qfagent psrd resume BLOCK`"
 )
+_MESH: Final = "bring the mesh up, for example with `wg-quick up wg0`, or name another `interface`"
+
+# keys can't be made meanwhile: code -> remedy
+FAULTS: Final = {
+    "hubs-unreachable": "see `qfagent hubs`: start the hub, mend the way to it, or carry a file from one hub more",
+    "interface-down": _MESH,
+    "not-listening": "see with `ss -ltnp` who has that address and port, and end it, or listen at another",
+    "psrd-exhausted": _CARRY,
+    "rolled-back": _LOOK,
+    "store-failed": "look at the disk and the log, then restart the agent; it starts fenced",
+    "store-fenced": "do what the fence says, then `qfagent psrd resume`",
+}
+
+# these are to be seen to, but keys are made meanwhile: code -> remedy
+WARNINGS: Final = {
+    "approval-waiting": "make sure who asks, then `qbt-local-distributor dske-client approve ID`, or `remove ID`",
+    "clock-unsynced": "let a time service run, for example with `timedatectl set-ntp true`",
+    "group-missing": "`groupadd --system GROUP`, or name one that exists in control.group and control.admin_group",
+    "handed-out-limit": "`qbt-local-distributor dske-client remove --expire 30d`, or raise max_handed_out",
+    "hub-stopped": _LOOK,
+    "hubs-not-enough": "mark another peer as a security hub, on the dashboard",
+    "hubs-not-spare": "mark another peer as a security hub, on the dashboard",
+    "inbox-held": "make room on the disk, or mend it; the files are taken in by themselves then",
+    "inbox-incomplete": "copy the files again, or remove them",
+    "inbox-unreadable": "let the agent's group read the files: `chmod g+r FILE`",
+    "pool-problem": "make room in the folder of the pool, and let the agent write there",
+    "psrd-low": _CARRY,
+}
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX_BYTES: Final = 256  # more than the structure has
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """One thing to see to; `blocking` keeps the agent from being ready."""
+    """One thing to see to; `blocking` keeps the agent from being ready, `remedy` is what helps."""
 
     code: str
     detail: str
     blocking: bool
+    remedy: str
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -45,7 +65,8 @@ class Readiness(msgspec.Struct, frozen=True):
 
 def readiness(found: dict[str, str]) -> Readiness:
     """What the issues, by code, come to."""
-    issues = tuple(Issue(code, detail, code not in WARNINGS) for code, detail in sorted(found.items()))
+    remedies = FAULTS | WARNINGS
+    issues = tuple(Issue(code, detail, code in FAULTS, remedies[code]) for code, detail in sorted(found.items()))
     return Readiness(not any(issue.blocking for issue in issues), issues)
 
 
@@ -56,7 +77,7 @@ def common_issues(store: Store) -> dict[str, str]:
     if fence is not None:
         found["store-fenced"] = f"nothing is spent: {fence.code}, {fence.evidence}; {fence.remedy}"
     if store.failed:
-        found["store-failed"] = "the disk has failed; look at the log, then start the agent again"
+        found["store-failed"] = "the disk has failed, and the store stands still"
     if not clock_is_synchronized():
         found["clock-unsynced"] = "the kernel's clock is not synchronized; shares may expire early or late"
     return found

@@ -22,7 +22,7 @@ class Interface(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Everything at a glance; `schema` is the version of this structure, `uptime_s` in seconds."""
+    """Everything at a glance; `schema` is the version of this structure, `uptime_s` in seconds, `pid` the process."""
 
     schema: int
     version: str
@@ -33,6 +33,7 @@ class Status(msgspec.Struct, frozen=True):
     interface: Interface
     uptime_s: float
     fence: Reason | None
+    pid: int
     client: ClientReport | None = None
     hub: HubStatus | None = None
     management: ManagementStatus | None = None

@@ -30,6 +30,7 @@ MAY = {
     "hub": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "management": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "local": {"errors", "dske", "http", "events", "health", "metrics", "surroundings"},
+    "doctor": {"errors", "http", "config", "health", "local"},
     "status": {"client", "hub", "management", "health", "store"},
 }
 REASONS = {
@@ -90,7 +91,7 @@ def test_the_core_touches_nothing(path):
 
 def test_commands_call_the_local_client_only():
     """But for the few that work without an agent."""
-    alone = {"run.py", "check_config.py", "configured.py", "restore.py", "demo.py"}
+    alone = {"run.py", "check_config.py", "configured.py", "restore.py", "demo.py", "doctor.py"}
     allowed = {"qfagent.errors", "qfagent.local", "qfagent.cli", "qfagent.__version__"}
     wrong = {
         (path.name, name)

@@ -47,6 +47,12 @@ _QFAGENT: Final = (
     Row("run", "runs the agent, in the foreground", "run:run", (_CONFIG,)),
     Row("demo", "shows three hubs and two clients making a key, on this machine", "demo:run"),
     Row("check-config", "says whether the configuration is valid", "check_config:run", (_CONFIG, _JSON)),
+    Row(
+        "doctor",
+        "looks at everything the agent needs, and names a remedy for what is wrong",
+        "doctor:run",
+        (_CONFIG, *_ASKING),
+    ),
     Row("status", "shows everything at a glance", "status:show", _ASKING),
     Row("hubs", "lists the hubs and what is left with each", "hubs:show", _ASKING, "client"),
     Row(

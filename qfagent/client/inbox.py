@@ -79,7 +79,7 @@ class Inbox:
             issues["inbox-unreadable"] = _few([error.detail for error in self._unreadable.values()], between="; ")
         stalled = [shown(name) for name, cut in self._cut.items() if trio.current_time() - cut.since >= STALLED_AFTER]
         if stalled:
-            issues["inbox-incomplete"] = f"incomplete, and not growing: {_few(stalled)}; copy them again"
+            issues["inbox-incomplete"] = f"incomplete, and not growing: {_few(stalled)}"
         if self.held is not None:
             held_back = [shown(path.rpartition("/")[2]) for path in self._held_back]
             issues["inbox-held"] = f"{_few(held_back) or 'everything'} is held back: {self.held}"

@@ -138,9 +138,9 @@ def _psrd_issues(left: dict[str, Left], empty: set[str], *, k: int, low: float) 
     found = {}
     scarce = sorted(hub for hub, of in left.items() if min(of.fractions) < low or hub in empty)
     if scarce:
-        found[LOW_CODE] = f"little PSRD is left with {_names(scarce)}; carry new files from there"
+        found[LOW_CODE] = f"little PSRD is left with {_names(scarce)}"
     if empty and len(left) - len(empty) < k:
-        found["psrd-exhausted"] = f"no PSRD is left with {_names(sorted(empty))}; carry new files from there"
+        found["psrd-exhausted"] = f"no PSRD is left with {_names(sorted(empty))}"
     return found
 
 

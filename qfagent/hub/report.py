@@ -42,11 +42,9 @@ async def issues(hub: Hub) -> dict[str, str]:
         found["pool-problem"] = f"the pool can't be filled: {hub.provisioner.problem}"
     pool = await report_pool(hub)
     if len(pool.files) < pool.target and len(pool.files) + pool.handed_out >= hub.most_handed_out:
-        found["handed-out-limit"] = (
-            f"{pool.handed_out} pool files are with somebody who has not registered; see `dske-client list`"
-        )
+        found["handed-out-limit"] = f"{pool.handed_out} pool files are with somebody who has not registered"
     waiting = await hub.run(hub.books.clients.waiting)
     if waiting:
         names = ", ".join(sorted(f"{client.wanted} ({client.id})" for client in waiting))
-        found["approval-waiting"] = f"waiting for `dske-client approve`: {names}"
+        found["approval-waiting"] = f"waiting for approval: {names}"
     return found

@@ -86,6 +86,7 @@ def test_every_route_has_its_method(mesh):
         ("get", "/v1/hubs"),
         ("get", "/v1/peers"),
         ("get", "/v1/psrd"),
+        ("get", "/v1/psrd/history"),
         ("get", "/v1/ledger"),
         ("post", "/v1/psrd"),
         ("put", "/v1/hubs/{id}/address"),

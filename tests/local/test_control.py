@@ -533,6 +533,7 @@ async def test_the_status_is_of_schema_1(agent):
         "interface",
         "uptime_s",
         "fence",
+        "pid",
         "client",
         "hub",
         "management",
