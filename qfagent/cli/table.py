@@ -54,6 +54,12 @@ _QFAGENT: Final = (
         (_CONFIG, *_ASKING),
     ),
     Row("status", "shows everything at a glance", "status:show", _ASKING),
+    Row(
+        "top",
+        "shows everything live, until `q` is pressed",
+        "top:run",
+        (Argument("--once", action="store_true", help="print one frame, for no terminal"), *_ASKING),
+    ),
     Row("hubs", "lists the hubs and what is left with each", "hubs:show", _ASKING, "client"),
     Row(
         "hubs move",
@@ -67,7 +73,13 @@ _QFAGENT: Final = (
         "client",
     ),
     Row("peers", "counts the keys made with each peer since the start", "peers:show", _ASKING, "client"),
-    Row("psrd", "shows what is left per hub and direction, and how long it lasts", "psrd:show", _ASKING, "client"),
+    Row(
+        "psrd",
+        "shows what is left per hub and direction, and how long it lasts",
+        "psrd:show",
+        (Argument("--plot", action="store_true", help="draw past use and the forecast instead"), *_ASKING),
+        "client",
+    ),
     Row(
         "psrd resume",
         "lifts the stop of a block, or without BLOCK the store's fence",

@@ -43,11 +43,11 @@ def facts(pairs: Iterable[tuple[str, object]]) -> list[str]:
     return [f"{name.ljust(width)}  {value}".rstrip() for name, value in known]
 
 
-def wrapped(text: str, *, indent: int = 0) -> list[str]:
+def wrapped(text: str, *, indent: int = 0, width: int = WIDTH) -> list[str]:
     """The text in as many lines as it takes; words stay whole."""
     lines = [""]
     for word in printable(text).split():
-        if lines[-1] and indent + len(lines[-1]) + 1 + len(word) > WIDTH:
+        if lines[-1] and indent + len(lines[-1]) + 1 + len(word) > width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".lstrip()
     return [f"{' ' * indent}{line}" for line in lines if line]

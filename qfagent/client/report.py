@@ -75,19 +75,20 @@ class LedgerEntry(msgspec.Struct, frozen=True):
 
 
 class ClientReport(msgspec.Struct, frozen=True):
-    """A client's part of the status."""
+    """A client's part of the status; `inbox_files` counts dropped files that wait, by why."""
 
     shares_required: int
     hubs_usable: int
     hubs: tuple[HubReport, ...]
     inbox: str
+    inbox_files: dict[str, int]
 
 
 async def report(client: Client, *, inbox: str) -> ClientReport:
     """The client's part of the status."""
     hubs = await report_hubs(client)
     usable = sum(hub.state == "up" for hub in hubs)
-    return ClientReport(client.desk.settings().shares_required, usable, tuple(hubs), inbox)
+    return ClientReport(client.desk.settings().shares_required, usable, tuple(hubs), inbox, client.inbox.counts())
 
 
 async def report_hubs(client: Client) -> list[HubReport]:

@@ -11,12 +11,12 @@ from qfagent.dske.psrd import Block, HubAddress
 from qfagent.errors import AgentError, BadRequest, NothingChanged
 from qfagent.hub import handout
 from qfagent.hub.books import Books
-from qfagent.store.clients import Client
+from qfagent.store.clients import Client, Stock
 from qfagent.surroundings import Surroundings
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """One client as an operator sees it; what is left of its PSRD in bytes, `last_seen` in Unix seconds."""
+    """One client as an operator sees it; pads in bytes, what is left and of how much, `last_seen` in Unix seconds."""
 
     id: str
     name: str
@@ -27,6 +27,8 @@ class Listed(msgspec.Struct, frozen=True):
     server_left: int
     blocks: int
     last_seen: int | None
+    user_bytes: int
+    server_bytes: int
 
 
 class Registry:
@@ -59,7 +61,7 @@ class Registry:
 
     async def listing(self) -> list[Listed]:
         """Every client, oldest first."""
-        return await self._committer.run(lambda: [self._listed(client) for client in self._books.clients.all()])
+        return await self._committer.run(self._list)
 
     async def assign(self, client_id: str, *, user_bytes: int, server_bytes: int, first: bool) -> bytes:
         """A new PSRD file for a named client; the hub's own copy is durable. BadRequest, NotFound, WrongState."""
@@ -109,19 +111,9 @@ class Registry:
 
     # --- on the store's thread
 
-    def _listed(self, client: Client) -> Listed:
-        levels = self._books.clients.levels(client.id)
-        return Listed(
-            client.id,
-            client.name,
-            client.peer,
-            client.state,
-            client.wanted,
-            sum(user for user, _ in levels),
-            sum(server for _, server in levels),
-            len(levels),
-            client.last_seen,
-        )
+    def _list(self) -> list[Listed]:
+        levels, nothing = self._books.clients.levels(), Stock()
+        return [_listed(client, levels.get(client.id, nothing)) for client in self._books.clients.all()]
 
     def _approve(self, client_id: str) -> Client:
         books = self._books
@@ -147,3 +139,19 @@ class Registry:
         for client in old:
             handout.forget(self._books, client, reason="never registered")
         return [client.id for client in old]
+
+
+def _listed(client: Client, stock: Stock) -> Listed:
+    return Listed(
+        client.id,
+        client.name,
+        client.peer,
+        client.state,
+        client.wanted,
+        stock.user_left,
+        stock.server_left,
+        stock.blocks,
+        client.last_seen,
+        stock.user_bytes,
+        stock.server_bytes,
+    )

@@ -45,6 +45,16 @@ class Client(msgspec.Struct, frozen=True):
         return {"writing": "pool", "ready": "pool", "out": "handed-out"}.get(self.handout, "leaving")
 
 
+class Stock(msgspec.Struct, frozen=True):
+    """A client's live blocks, what is left of them, and of how much; in bytes."""
+
+    blocks: int = 0
+    user_left: int = 0
+    server_left: int = 0
+    user_bytes: int = 0
+    server_bytes: int = 0
+
+
 class Clients:
     """The clients of a hub, and whose block is whose.
 
@@ -177,11 +187,12 @@ class Clients:
         sql = "SELECT id FROM blocks WHERE owner = ? AND state IN ('new', 'ready') ORDER BY born"
         return [block for (block,) in self._database.rows(sql, client)]
 
-    def levels(self, client: str) -> list[tuple[int, int]]:
-        """What is left of each live block, in bytes: of the user pad above what came, of the server pad."""
-        left = "user_bytes - 64 - seen, server_bytes - spent"
-        sql = f"SELECT {left} FROM blocks WHERE owner = ? AND state IN ('new', 'ready')"
-        return [(user, server) for user, server in self._database.rows(sql, client)]
+    def levels(self) -> dict[str, Stock]:
+        """What every client has in live blocks: of the user pad what lies above what came."""
+        left = "SUM(user_bytes - 64 - seen), SUM(server_bytes - spent)"
+        live = "own = 1 AND state IN ('new', 'ready')"
+        sql = f"SELECT owner, COUNT(*), {left}, SUM(user_bytes), SUM(server_bytes) FROM blocks WHERE {live} GROUP BY 1"
+        return {owner: Stock(*row) for owner, *row in self._database.rows(sql)}
 
     def ever_had_block(self, client: str) -> bool:
         """Whether PSRD was ever made for the client."""

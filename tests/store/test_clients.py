@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from qfagent.dske import ids
 from qfagent.dske.pad import Direction
 from qfagent.errors import NotFound, NothingChanged
-from qfagent.store.clients import Clients
+from qfagent.store.clients import Clients, Stock
 from qfagent.testing.disk import MemoryDisk
 from tests.store.stores import NOW, Home, block_of, home
 
@@ -179,9 +179,9 @@ def test_a_retired_block_is_no_live_one_and_counts_as_psrd_that_was_had(registry
     registry.clients.forget()
 
     assert registry.run("ever_had_block", client.id)
-    assert ([], [], "retired") == (
+    assert ([], {}, "retired") == (
         registry.run("blocks", client.id),
-        registry.run("levels", client.id),
+        registry.run("levels"),
         registry.run("state_of", block),
     )
 
@@ -191,7 +191,18 @@ def test_levels_are_what_is_left_of_both_pads(registry):
     block = registry.block(client)
     registry.home.take(block, 100)
 
-    assert [(2048 - 64 - 32, 2048 - 116)] == registry.run("levels", client.id)
+    assert {client.id: Stock(1, 2048 - 64 - 32, 2048 - 116, 2048, 2048)} == registry.run("levels")
+
+
+def test_levels_of_a_client_add_up_over_its_blocks(registry):
+    client, other = (registry.run("add", name, now=NOW) for name in ("alice", "bob"))
+    registry.block(client)
+    registry.block(client, seed=2)
+    registry.block(other, seed=3)
+    levels = registry.run("levels")
+
+    assert [2, 1] == [levels[which.id].blocks for which in (client, other)]
+    assert 2 * levels[other.id].user_left == levels[client.id].user_left
 
 
 def test_when_a_client_was_heard_is_written_once_a_minute_unless_the_block_changes(registry):
