@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
@@ -22,7 +23,7 @@ from qfagent.client.report import ClientReport
 from qfagent.config import Config
 from qfagent.errors import AgentError, BadConfig, StoreError
 from qfagent.events import Bus
-from qfagent.health import Readiness, common_issues, readiness
+from qfagent.health import Commits, Readiness, clock_is_synchronized, common_issues, readiness
 from qfagent.http.limits import Limits
 from qfagent.http.message import Response, problem
 from qfagent.http.routes import Route
@@ -44,6 +45,7 @@ from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
+T = TypeVar("T")
 GROUPS_LAST: Final = 30.0  # seconds until groups are looked up again
 GRACE: Final = 10.0  # seconds that requests under way may take to finish
 LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=70)  # three times the longest hub_timeout, and more
@@ -72,6 +74,7 @@ class Frame:
         self._disk: Disk = disk or RealDisk()
         self.bus, self.metrics = Bus(world), Metrics()
         self.bus.count = self.metrics.count
+        self._commits = Commits()
         self._started = world.wall()
         self._groups: tuple[float, Access] | None = None
         self._routes: list[Route] = []
@@ -88,7 +91,7 @@ class Frame:
         step = HUB_STEP if self.config.role == "hub" else CLIENT_STEP
         self._disk.make_dir(self.config.state_dir, 0o711)
         self._store = Store(self._disk, self.config.private, machine=_machine(), world=self._world, step=step)
-        self._store.on_commit = self.metrics.commits.observe
+        self._store.on_commit = self._committed
         self._watch_store()
         self._committer = Threaded(self._store)
         try:
@@ -166,6 +169,11 @@ class Frame:
             except AgentError as error:
                 self.bus.note("config.refused", code=error.slug, reason=str(error))
 
+    def _committed(self, seconds: float) -> None:
+        """Called in whatever thread has waited for the disk."""
+        self.metrics.commits.observe(seconds)
+        self._commits.took(seconds, now=time.monotonic())
+
     def _watch_store(self) -> None:
         """Tells of a fence that stands, and of a store that stands still, whichever thread has met the fault."""
         token, fence = trio.lowlevel.current_trio_token(), self._store.fence.reason
@@ -200,7 +208,9 @@ class Frame:
     async def readiness(self) -> Readiness:
         """Whether keys can be made, and what an operator should see to."""
         of_role = await _unless_failed(self._role.issues()) or {}
-        return readiness(of_role | common_issues(self._store) | self._missing_groups())
+        of_store = self._commits.issues(now=time.monotonic())
+        of_machine = common_issues(self._store, is_synchronized=clock_is_synchronized) | self._missing_groups()
+        return readiness(of_role | of_store | of_machine)
 
     async def status(self) -> Status:
         """Everything at a glance."""

@@ -4,6 +4,7 @@
 """
 
 import ctypes
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -42,7 +43,10 @@ WARNINGS: Final = {
     "inbox-unreadable": "let the agent's group read the files: `chmod g+r FILE`",
     "pool-problem": "make room in the folder of the pool, and let the agent write there",
     "psrd-low": _CARRY,
+    "store-slow": "find out what else uses the disk, or keep the state folder on a faster one",
 }
+SLOW: Final = 1.0  # seconds of a commit, so long that whoever waits for a key notices
+SLOW_FOR: Final = 120.0  # seconds that a slow commit is told of
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX_BYTES: Final = 256  # more than the structure has
 
@@ -70,7 +74,24 @@ def readiness(found: dict[str, str]) -> Readiness:
     return Readiness(not any(issue.blocking for issue in issues), issues)
 
 
-def common_issues(store: Store) -> dict[str, str]:
+class Commits:
+    """How long commits take: the latest slow one, and when it was; `now` in seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._slow, self._at = 0.0, float("-inf")
+
+    def took(self, seconds: float, *, now: float) -> None:
+        """A commit took so long; safe in any thread."""
+        if seconds >= SLOW:
+            self._slow, self._at = seconds, now
+
+    def issues(self, *, now: float) -> dict[str, str]:
+        """What an operator should see to."""
+        is_slow = now - self._at < SLOW_FOR
+        return {"store-slow": f"a commit took {self._slow:.1f} s, and keys wait for it"} if is_slow else {}
+
+
+def common_issues(store: Store, *, is_synchronized: Callable[[], bool]) -> dict[str, str]:
     """What may be wrong in any role."""
     found = {}
     fence = store.fence.reason
@@ -78,7 +99,7 @@ def common_issues(store: Store) -> dict[str, str]:
         found["store-fenced"] = f"nothing is spent: {fence.code}, {fence.evidence}; {fence.remedy}"
     if store.failed:
         found["store-failed"] = "the disk has failed, and the store stands still"
-    if not clock_is_synchronized():
+    if not is_synchronized():
         found["clock-unsynced"] = "the kernel's clock is not synchronized; shares may expire early or late"
     return found
 

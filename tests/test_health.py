@@ -7,26 +7,25 @@ import trio
 
 from qfagent.client import report as client_report
 from qfagent.client.report import Left, _psrd_issues
-from qfagent.health import FAULTS, WARNINGS, common_issues, readiness
+from qfagent.health import FAULTS, WARNINGS, Commits, common_issues, readiness
 from qfagent.hub import report as hub_report
 from qfagent.store.fence import Reason
 from qfagent.store.store import Store
 from qfagent.testing.disk import MemoryDisk
 from qfagent.world import World
 from tests.conftest import enrol
+from tests.local.frames import running
 
 
 async def codes(machine):
     """Whether the machine is ready, and the codes of what it says."""
-    found = common_issues(machine.store) | await client_report.issues(machine.client)
-    found.pop("clock-unsynced", None)
+    found = common_issues(machine.store, is_synchronized=lambda: True) | await client_report.issues(machine.client)
     ready = readiness(found)
     return ready.ready, [issue.code for issue in ready.issues]
 
 
 async def hub_codes(machine):
-    found = common_issues(machine.store) | await hub_report.issues(machine.hub)
-    found.pop("clock-unsynced", None)
+    found = common_issues(machine.store, is_synchronized=lambda: True) | await hub_report.issues(machine.hub)
     found.pop("not-listening", None)  # in a network in memory nobody listens
     ready = readiness(found)
     return ready.ready, [issue.code for issue in ready.issues]
@@ -74,18 +73,44 @@ def store():
 def test_a_fence_is_a_fault_with_its_reason_and_remedy(store):
     store.fence.put_up(Reason("moved-machine", 0, "another machine", "look"))
 
-    assert "nothing is spent: moved-machine, another machine; look" == common_issues(store)["store-fenced"]
-    assert not readiness(common_issues(store)).ready
+    assert (
+        "nothing is spent: moved-machine, another machine; look"
+        == common_issues(store, is_synchronized=lambda: True)["store-fenced"]
+    )
+    assert not readiness(common_issues(store, is_synchronized=lambda: True)).ready
 
 
 def test_a_store_that_stands_still_is_a_fault(store):
     store.stop(Exception("the disk"))
 
-    assert {"store-failed", "store-fenced"} <= set(common_issues(store))
+    assert {"store-failed", "store-fenced"} <= set(common_issues(store, is_synchronized=lambda: True))
+
+
+@pytest.mark.parametrize("role", ["client", "hub"])
+async def test_an_agent_whose_store_stands_still_says_so_wherever_it_is_asked(role):
+    """Before, status, readiness and metrics were themselves refused, by the store's error."""
+    async with running(role) as agent:
+        agent.frame._store.stop(Exception("the disk"))
+        status, ready, metrics = [await agent.ask("GET", path) for path in ("/v1/status", "/readyz", "/metrics")]
+
+    assert [200, 503, 200] == [status.status, ready.status, metrics.status]
+    assert {"store-failed", "store-fenced"} <= {issue["code"] for issue in status.content["issues"]}
+    assert b'qfagent_health_issue{code="store-failed"} 1.0' in metrics.body
+
+
+def test_a_slow_commit_is_told_for_a_while():
+    commits = Commits()
+    commits.took(0.9, now=0.0)
+    quick = commits.issues(now=1.0)
+    commits.took(1.5, now=10.0)
+    commits.took(0.1, now=20.0)
+
+    assert ({}, {}) == (quick, commits.issues(now=131.0))
+    assert "a commit took 1.5 s" in commits.issues(now=129.0)["store-slow"]
 
 
 def test_a_sound_store_is_none(store):
-    assert set(common_issues(store)) <= {"clock-unsynced"}
+    assert common_issues(store, is_synchronized=lambda: True) == {}
 
 
 # --- a client -------------------------------------------------------------------------------------

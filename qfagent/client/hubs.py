@@ -127,6 +127,10 @@ class Hub:
         while self.done:
             await self._fetch([])
 
+    async def ask_for_proof(self) -> None:
+        """Asks for nothing, under a tag: what answers has this hub's pads. HubUnavailable, PsrdExhausted."""
+        await self._fetch([])
+
     async def probe(self) -> None:
         """Asks for the hub's health; HubUnavailable."""
         with self._deadline():

@@ -176,6 +176,8 @@ def _state(hub: Hub, *, ready: bool) -> tuple[str, str]:
         return "down", str(standing.down)
     if not ready:
         return "unregistered", "" if hub.trouble is None else str(hub.trouble)
+    if standing.doubt is not None:
+        return "down", f"something answers there, and has proven nothing since: {standing.doubt}"
     return ("up", "") if standing.reachable else ("new", "not heard of yet")
 
 

@@ -1,6 +1,7 @@
 """A hub's standing: whether it may be asked now, and if not, why, and when that may change.
 
-* Down: a request had no proven answer; `health` is asked at `retry_at`. Only a proven answer shortens the waits again.
+* Down: a request had no proven answer; `health` is asked at `retry_at`. Only a proven answer shortens the waits again,
+  and ends the doubt: `health` may come from anybody.
 * Stopped: the hub says that this client was rolled back; for as long as it says so, or until an operator speaks.
 """
 
@@ -31,6 +32,7 @@ class Standing:
     def __init__(self, world: World) -> None:
         self._backoff = Backoff(world)
         self.down: AgentError | None = None
+        self.doubt: AgentError | None = None  # why the latest request had no proven answer
         self.retry_at = 0.0
         self.stop: Stop | None = None
         self.heard_at: float | None = None
@@ -50,7 +52,7 @@ class Standing:
 
     def lost(self, error: AgentError) -> bool:
         """A request had no proven answer; whether that is news."""
-        was_up, self.down = self.down is None, error
+        was_up, self.down, self.doubt = self.down is None, error, error
         wait = INTERFACE_RETRY if isinstance(error, InterfaceDown) else self._backoff.failed()
         self.retry_at = trio.current_time() + wait
         return was_up
@@ -58,7 +60,7 @@ class Standing:
     def forgive(self) -> None:
         """Starts anew, as if nothing had failed."""
         self._backoff.worked()
-        self.down = self.heard_at = self.proven_at = self.latency = None
+        self.down = self.doubt = self.heard_at = self.proven_at = self.latency = None
 
     def healthy(self) -> None:
         """`health` has answered: requests may be sent, but the hub has proven nothing yet."""
@@ -68,7 +70,7 @@ class Standing:
         """A proven answer came after so long; whether it is the first one, or the first after a failure."""
         news = self.proven_at is None or self.down is not None or self._backoff.failing
         self._backoff.worked()
-        self.down, self.heard_at = None, trio.current_time()
+        self.down, self.doubt, self.heard_at = None, None, trio.current_time()
         self.proven_at = self.heard_at
         self.latency = seconds if self.latency is None else 0.8 * self.latency + 0.2 * seconds
         return news

@@ -2,9 +2,11 @@
 
 * Down: its health is asked, at ever longer intervals. Stopped: it is asked again whether it still says so.
 * New blocks are registered, the oldest first; what a hub refuses is tried again, at ever longer intervals.
-* Deposits that it missed, and news of what is done, are sent when it is up.
+* Deposits that it missed, and news of what is done, are sent when it is up; then it is asked for a proof, if it has
+  given none since it failed.
 """
 
+import math
 from typing import Final
 
 import trio
@@ -42,6 +44,7 @@ class Tending:
         self._unsure: set[str] = set()  # blocks whose proof was sent and not answered
         self._unapproved: set[str] = set()  # blocks that wait for the hub's operator
         self._told_at = trio.current_time()
+        self._proofs, self._proof_due = Backoff(desk.world, longest=REFUSED_LONGEST), 0.0
 
     async def run(self) -> None:
         """For as long as the hub is known."""
@@ -62,9 +65,10 @@ class Tending:
             await self._probe_if_silent()
             await self._register_all()
             await self._send_what_waits()
+            await self._end_doubt()
         except AgentError:
             return 0.0 if standing.is_closed else IDLE
-        soonest = min(self._due.values(), default=trio.current_time() + IDLE)
+        soonest = min((due for due in (*self._due.values(), self._proof_due) if due), default=math.inf)
         return max(0.0, min(IDLE, soonest - trio.current_time()))
 
     async def _probe(self) -> float:
@@ -88,6 +92,15 @@ class Tending:
                 self._hub.lost(error)
                 raise
             self._hub.standing.healthy()
+
+    async def _end_doubt(self) -> None:
+        """Asks a hub that is back for an answer that proves something; more and more rarely, as that costs PSRD."""
+        if self._hub.standing.doubt is None:
+            self._proofs.worked()
+            self._proof_due = 0.0
+        elif trio.current_time() >= self._proof_due:
+            self._proof_due = trio.current_time() + self._proofs.failed()
+            await self._hub.ask_for_proof()
 
     # --- rollback
 
