@@ -45,7 +45,6 @@ from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
-T = TypeVar("T")
 GROUPS_LAST: Final = 30.0  # seconds until groups are looked up again
 GRACE: Final = 10.0  # seconds that requests under way may take to finish
 LIMITS: Final = Limits(body=1 << 20, each=64, request_seconds=70)  # three times the longest hub_timeout, and more

@@ -1,6 +1,6 @@
 """Health is a list of issues, each under its own code; ready means that none of them keeps keys from being made.
 
-* A code stands in one of two tables, with its remedy; no other is ever told.
+* A code stands in one of two tables, with its remedy; what stands in neither is a fault.
 """
 
 import ctypes
@@ -70,7 +70,10 @@ class Readiness(msgspec.Struct, frozen=True):
 def readiness(found: dict[str, str]) -> Readiness:
     """What the issues, by code, come to."""
     remedies = FAULTS | WARNINGS
-    issues = tuple(Issue(code, detail, code in FAULTS, remedies[code]) for code, detail in sorted(found.items()))
+    issues = tuple(
+        Issue(code, detail, code not in WARNINGS, remedies.get(code, "see the log"))
+        for code, detail in sorted(found.items())
+    )
     return Readiness(not any(issue.blocking for issue in issues), issues)
 
 
