@@ -7,7 +7,7 @@
 import re
 import socket
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -263,23 +263,31 @@ def _explain(text: str) -> str:
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
     if unknown is not None:
         path = f"{path}.{unknown[1]}".lstrip(".")
-        what = "unknown key" + _nearest(unknown[1])
+        what = "unknown key" + _nearest(path)
     what = what[:1].lower() + what[1:]
     inner = re.match(r"[a-z_]+: ", what)  # a check of a whole section names the key itself
     return f"{path}{'.' if inner else ': '}{what}" if path else what
 
 
-def _nearest(key: str) -> str:
-    import difflib  # noqa: PLC0415  # for those who have mistyped
-
-    near = difflib.get_close_matches(key, sorted(_known_keys(Config)), n=1)
+def _nearest(path: str) -> str:
+    """The known key that is most like it: by its name in its own section, or by its whole path if it is elsewhere."""
+    section, _, key = path.rpartition(".")
+    known = _known_paths(Config)
+    here = [name for where, _, name in (found.rpartition(".") for found in known) if where == section]
+    elsewhere = {found.rpartition(".")[2]: found for found in reversed(known)}
+    near = _like(key, here) or [elsewhere[name] for name in _like(key, elsewhere)]
     return f", did you mean `{near[0]}`?" if near else ""
 
 
-def _known_keys(section: Any) -> set[str]:
-    keys = set()
-    for field in msgspec.structs.fields(section):
-        keys.add(field.name)
-        if isinstance(field.type, type) and issubclass(field.type, Section):
-            keys |= _known_keys(field.type)
-    return keys
+def _like(key: str, names: Iterable[str]) -> list[str]:
+    import difflib  # noqa: PLC0415  # for those who have mistyped
+
+    return difflib.get_close_matches(key, sorted(names), n=1)
+
+
+def _known_paths(section: Any, prefix: str = "") -> list[str]:
+    """The paths of all keys, outer ones first."""
+    fields = msgspec.structs.fields(section)
+    inner = [field for field in fields if isinstance(field.type, type) and issubclass(field.type, Section)]
+    paths = [f"{prefix}{field.name}" for field in fields]
+    return paths + [path for field in inner for path in _known_paths(field.type, f"{prefix}{field.name}.")]

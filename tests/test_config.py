@@ -296,7 +296,10 @@ def test_a_management_server_without_an_interface_has_to_be_told_where_to_listen
         ("[client]\nshares_requird = 3", "client.shares_requird", "shares_required"),
         ("[hub.provisioner]\npoolsize = 3", "hub.provisioner.poolsize", "pool_size"),
         ("[clients]\n", "clients", "client"),
-        ("[client]\nfqdn = 'x'", "client.fqdn", "fqdn"),
+        ("[client]\nfqdn = 'x'", "client.fqdn", "hub.fqdn"),
+        ("pool_sise = 3", "pool_sise", "hub.provisioner.pool_size"),
+        ("[control]\nscan_intervall = '3s'", "control.scan_intervall", "client.scan_interval"),
+        ("[client]\nid = ''", "client.id", "hub.id"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_name(text, path, near):
