@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from qfagent.cli.files import new_file
+from qfagent.cli.progress import counted, progress
 from qfagent.cli.sockets import agent_of
 from qfagent.cli.text import facts, show
 from qfagent.errors import NotFound
@@ -14,13 +15,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the file; what is in it is made when the file's name is ours."""
     agent = agent_of(arguments)
     path = _target(agent, arguments)
-    with new_file(path) as file:
+    length = (arguments.user_bytes + arguments.server_bytes) * 4 // 3  # in base64
+    with new_file(path) as file, progress("assigning", length) as advance:
         agent.assign_psrd(
             arguments.user_id,
             user_bytes=arguments.user_bytes,
             server_bytes=arguments.server_bytes,
             first=arguments.first,
-            to=file,
+            to=counted(file, advance),
         )
     found = {"id": arguments.user_id, "path": str(path)}
     show(arguments, found, lambda _: facts(found.items()))

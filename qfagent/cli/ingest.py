@@ -14,9 +14,11 @@ from stat import S_ISDIR, S_ISREG
 from typing import Any, BinaryIO, Final
 
 from qfagent.cli.files import sync_folder
+from qfagent.cli.progress import counted, progress
 from qfagent.cli.sockets import agent_of
 from qfagent.cli.text import facts, show, size
 from qfagent.errors import AgentError, BadRequest, NotPermitted, PsrdPreviouslyInserted
+from qfagent.local.client import Agent
 
 _PIECE: Final = 1 << 20  # bytes
 
@@ -26,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     agent = agent_of(arguments)
     with _opened(arguments.file, keep=arguments.keep) as source:
         try:
-            receipt = agent.ingest(source.file)
+            receipt = _ingest(agent, source.file)
         except PsrdPreviouslyInserted:
             source.erase()
             raise
@@ -34,6 +36,16 @@ def run(arguments: argparse.Namespace) -> None:
             source.erase()
         finally:
             show(arguments, receipt, _lines)
+
+
+def _ingest(agent: Agent, file: BinaryIO) -> dict[str, Any]:
+    with progress("ingesting", _length(file)) as advance:
+        return agent.ingest(counted(file, advance))
+
+
+def _length(file: BinaryIO) -> int:
+    """In bytes; of a stream nobody knows."""
+    return os.fstat(file.fileno()).st_size
 
 
 class _Source:
@@ -89,9 +101,11 @@ def _check_erasable(path: Path) -> None:
 def _overwrite(file: BinaryIO) -> None:
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
-    file.writelines(bytes(min(_PIECE, length - offset)) for offset in range(0, length, _PIECE))
-    file.flush()
-    os.fsync(file.fileno())
+    with progress("erasing", length) as advance:
+        for offset in range(0, length, _PIECE):
+            advance(file.write(bytes(min(_PIECE, length - offset))))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _standard_input() -> BinaryIO:
