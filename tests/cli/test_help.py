@@ -1,6 +1,6 @@
-"""Help is kept as a file, so that documentation can be held against it.
+"""The help of every command is a page of the documentation.
 
-`python -m tests.cli.test_help` writes the file anew.
+`python -m tests.cli.test_help` writes the page anew.
 """
 
 import contextlib
@@ -12,7 +12,12 @@ import pytest
 from qfagent.cli.program import main
 from qfagent.cli.table import PROGRAMS
 
-GOLDEN = Path(__file__).parent / "help.txt"
+PAGE = Path(__file__).parents[2] / "docs/commands.md"
+HEAD = """# Commands
+
+What `--help` says, of every command; a test keeps this page equal.
+
+"""
 
 
 def every_help():
@@ -30,17 +35,16 @@ def help_of(name, words, *, option="--help"):
 
 
 def everything():
-    return "\n".join(
-        f"$ {name} {words} --help".replace("  ", " ") + f"\n{help_of(name, words)}" for name, words in every_help()
-    )
+    parts = (f"## {name} {words}".rstrip() + f"\n\n```\n{help_of(name, words)}```\n" for name, words in every_help())
+    return HEAD + "\n".join(parts)
 
 
-def test_help_is_as_it_was():
-    assert everything() == GOLDEN.read_text(), "if this is meant: python -m tests.cli.test_help"
+def test_help_is_as_it_is_documented():
+    assert everything() == PAGE.read_text(), "if this is meant: python -m tests.cli.test_help"
 
 
 def test_help_fits_into_80_columns():
-    assert [line for line in GOLDEN.read_text().splitlines() if len(line) > 80] == []
+    assert [line for line in PAGE.read_text().splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=lambda program: program.name)
@@ -51,4 +55,4 @@ def test_short_option_says_the_same(program):
 
 
 if __name__ == "__main__":
-    GOLDEN.write_text(everything())
+    PAGE.write_text(everything())
