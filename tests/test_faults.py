@@ -25,6 +25,7 @@ from qfagent.testing.network import _straight
 from qfagent.world import World
 from tests.conftest import enrol
 from tests.local.frames import GROUP, configured, is_root, short_folder
+from tests.management.servers import serving
 
 SMALL = "[hub.provisioner]\nuser_bytes = 1024\nserver_bytes = 1024"
 CLONE_NEWNET = 0x40000000
@@ -495,11 +496,33 @@ async def wait_until_told(frame, code, told, *, seconds):
             await trio.sleep(0.05)
 
 
+# --- the mesh -------------------------------------------------------------------------------------
+
+MARKED = {"no-hub-marked": 0, "no-hub-to-spare": 2}  # hubs, where a key needs two
+
+
+@pytest.mark.parametrize("fault", [fault for fault in TABLE if fault.cause in MARKED], ids=ids)
+async def test_a_fault_of_the_mesh_shows_under_its_code_and_is_gone_with_its_cause(fault):
+    async def told():
+        return {issue["code"] for issue in (await server.agent.get("/readyz"))["issues"]}
+
+    async with serving() as server:
+        hubs = await server.enrol("h1", "h2", "h3")
+        for hub in hubs[: MARKED[fault.cause]]:
+            await server.mark(hub)
+        before = await told()
+        for hub in hubs[MARKED[fault.cause] :]:
+            await server.mark(hub)
+
+        assert fault.code in before
+        assert fault.code not in await told()
+
+
 # --- the table ------------------------------------------------------------------------------------
 
 
 def test_every_row_is_brought_about_by_a_test():
-    assert {fault.cause for fault in TABLE} == CAUSES.keys() | FRAMES.keys()
+    assert {fault.cause for fault in TABLE} == CAUSES.keys() | FRAMES.keys() | MARKED.keys()
 
 
 def test_every_code_of_health_is_in_the_table():

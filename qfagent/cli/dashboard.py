@@ -35,6 +35,8 @@ def frame(seen: Snapshot, paint: Paint, *, width: int = WIDTH, height: int = 0) 
         lines += _client(seen, paint, width)
     if seen.status["hub"] is not None:
         lines += _hub(seen, paint, width)
+    if seen.status["management"] is not None:
+        lines += _management(seen.status["management"], paint, width)
     if height and len(lines) > height:
         more = f"{paint.sign('more')} {len(lines) - height + 1} lines more: make the window higher"
         lines[height - 1 :] = [paint.ink("dim", more)]
@@ -61,8 +63,8 @@ def _facts(status: Json) -> Iterator[str]:
     if (client := status["client"]) is not None:
         yield f"{client['hubs_usable']} of {len(client['hubs'])} hubs usable, a key needs {client['shares_required']}"
         yield _inbox(client["inbox_files"])
-    if (hub := status["hub"]) is not None:
-        yield f"listens on {hub['listen'] or 'nothing'}"
+    if (server := status["hub"] or status["management"]) is not None:
+        yield f"listens on {server['listen'] or 'nothing'}"
 
 
 def _inbox(files: dict[str, int]) -> str:
@@ -185,6 +187,18 @@ def _fraction(client: Json, direction: str) -> float:
 def _least(client: Json) -> float:
     """By what is left: who needs a file first stands first."""
     return min(_fraction(client, "user"), _fraction(client, "server"))
+
+
+# --- a management server
+
+
+def _management(server: Json, paint: Paint, width: int) -> Iterator[str]:
+    drawn = paint.ink("green", paint.bar(server["connected"] / max(1, server["peers"]), BAR + width - WIDTH))
+    yield ""
+    yield f"{'PEERS':10}{drawn} {server['connected']} of {server['peers']} connected"
+    yield f"{'HUBS':10}{server['hubs']}, a key needs {server['shares_required']}"
+    yield f"{'RULES':10}{server['groups']} groups, {server['policies']} policies, {server['keys']} setup keys"
+    yield f"{'DASHBOARD':10}{_clipped(server['url'], width - 10, paint)}"
 
 
 def _clipped(text: str, most: int, paint: Paint) -> str:

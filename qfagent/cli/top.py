@@ -46,8 +46,8 @@ class View:
     def look(self) -> Snapshot:
         """The agent as of now. AgentError."""
         status, at = self._agent.status(), time.time()
-        if status["role"] == "client":
+        if status["client"] is not None:
             return Snapshot(at, status, psrd=self._agent.psrd(), peers=self._agent.peers())
-        if time.monotonic() - self._clients_at >= CLIENTS_EVERY:
+        if status["hub"] is not None and time.monotonic() - self._clients_at >= CLIENTS_EVERY:
             self._clients, self._clients_at = self._agent.clients(), time.monotonic()
         return Snapshot(at, status, clients=self._clients)

@@ -47,12 +47,10 @@ def _rules(config: Config, config_path: str) -> Iterator[Rule]:
     yield Rule(config.state_dir, 0o022, "others may replace what is the agent's")
     yield Rule(config.private, 0o077, "others may enter the agent's own folder")
     yield Rule(f"{config.private}/pads", 0o077, "others may read pads")
-    if config.role == "client":
-        yield Rule(config.inbox, 0o007, "everybody may look or drop files there", needed=0o3730)
-    else:
-        yield Rule(config.pool, 0o027, "others may read PSRD files, or change them")
-        for path in sorted(_files(config.pool)):
-            yield Rule(path, 0o137, "others may read a PSRD file")
+    yield Rule(config.inbox, 0o007, "everybody may look or drop files there", needed=0o3730)
+    yield Rule(config.pool, 0o027, "others may read PSRD files, or change them")
+    for path in sorted(_files(config.pool)):
+        yield Rule(path, 0o137, "others may read a PSRD file")
 
 
 def _judge(rule: Rule) -> Iterator[Finding]:

@@ -16,7 +16,8 @@ from qfagent.errors import InterfaceDown
 from qfagent.health import WARNINGS, clock_is_synchronized
 from qfagent.http.transport import interface_address
 
-FILES_NEEDED: Final = {"client": 1024, "hub": 8192}  # a hub's connections, and pads that are open
+FILES_NEEDED: Final = {"client": 1024}
+FILES_OF_A_SERVER: Final = 8192  # its connections, and pads that are open
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP: Final = 1
 
@@ -65,7 +66,7 @@ def check_entropy(getrandom: Callable[[int, int], bytes] = os.getrandom) -> Find
 
 def check_open_files(role: str, *, pid: int | None = None) -> Finding:
     """How many files the agent may open; without one that runs, how many a process may."""
-    most, needed = _most_files(pid), FILES_NEEDED[role]
+    most, needed = _most_files(pid), FILES_NEEDED.get(role, FILES_OF_A_SERVER)
     who = "a process" if pid is None else "the agent"
     if most >= needed:
         return ok("open-files", f"{who} may open {most}")

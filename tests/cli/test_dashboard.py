@@ -36,6 +36,7 @@ STATUS = {
     "interface": {"name": "wg0", "up": True, "address": "100.64.0.7"},
     "client": None,
     "hub": None,
+    "management": None,
 }
 FAULT = {"code": "hubs-unreachable", "blocking": True, "detail": "1 of 2 can be used", "remedy": "see `qfagent hubs`"}
 WARNING = {"code": "psrd-low", "blocking": False, "detail": "little is left", "remedy": "carry a file"}
@@ -67,6 +68,12 @@ def line_with(text, lines):
     return found
 
 
+def management():
+    counts = {"peers": 4, "connected": 3, "hubs": 1, "shares_required": 2, "groups": 1, "policies": 2, "keys": 0}
+    part = {"listen": "100.64.0.9:33073", "url": "http://manage.mesh:33073/" + "x" * 99} | counts
+    return Snapshot(NOW, STATUS | {"role": "management", "management": part})
+
+
 FULL = client(
     hub("a"),
     hub("b", "down", "no connection to b.mesh:27277: connection refused (asked again in 12 s)", latency_ms=None),
@@ -76,7 +83,12 @@ FULL = client(
     peers=[{"peer": "x" * 60, "established": 1, "recovered": 123_456_789}],
     inbox={"held": 2, "incomplete": 0},
 )
-SNAPSHOTS = {"client": FULL, "hub": hub_with(one("peer-b", 0.1, NOW - 90), one("y" * 63, 0.9)), "new": client()}
+SNAPSHOTS = {
+    "client": FULL,
+    "hub": hub_with(one("peer-b", 0.1, NOW - 90), one("y" * 63, 0.9)),
+    "new": client(),
+    "management": management(),
+}
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
@@ -157,6 +169,13 @@ def test_clients_of_a_hub_stand_in_the_order_of_need():
     assert "\x1b[31m" in lines[-2]
     assert lines[-2].endswith("2 min")
     assert "2 of 4 files ready, 3 with somebody unknown" in line_with("POOL", lines)
+
+
+def test_a_management_server_shows_its_peers_and_hubs():
+    lines = frame(management(), PLAIN)
+
+    assert line_with("PEERS", lines).endswith("░ 3 of 4 connected")
+    assert "1, a key needs 2" in line_with("HUBS", lines)
 
 
 def test_what_does_not_fit_is_cut_and_said_to_be():
