@@ -110,16 +110,21 @@ def _client(seen: Snapshot, paint: Paint, width: int) -> Iterator[str]:
 
 
 def _one_hub(hub: Json, psrd: Json | None, at: float, paint: Paint, bar: int) -> Iterator[str]:
-    latency = "" if hub["latency_ms"] is None else f"{hub['latency_ms']:.1f} ms"
-    state = paint.ink(_COLORS.get(hub["state"], "red"), hub["state"].ljust(7)[:7])
     address = _clipped(f"{hub['host']}:{hub['port']}", 25, paint)
     if psrd is None:
-        yield f"{hub['id'][:8]}  {state} {latency:>8}  no PSRD is left, or none came yet"
+        yield f"{_state(hub, paint)} no PSRD is left, or none came yet"
         yield paint.ink("dim", address)
         return
     user, server = (_level(psrd, direction, paint, bar) for direction in ("user", "server"))
-    yield f"{hub['id'][:8]}  {state} {latency:>8} {user}  {_carry(psrd['low_in_s'], at, paint)}"
+    yield f"{_state(hub, paint)} {user}  {_carry(psrd['low_in_s'], at, paint)}"
     yield f"{paint.ink('dim', address.ljust(26))} {server}".rstrip()
+
+
+def _state(hub: Json, paint: Paint) -> str:
+    """In 26 columns; how quickly a hub answers matters only while it does."""
+    state, latency = hub["state"], hub["latency_ms"]
+    shown = f"{latency:.1f} ms" if state == "up" and latency is not None else ""
+    return f"{hub['id'][:8]}  {paint.ink(_COLORS.get(state, 'red'), state)}{shown:>{16 - len(state)}}"
 
 
 def _level(psrd: Json, direction: str, paint: Paint, bar: int) -> str:
