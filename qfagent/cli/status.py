@@ -19,7 +19,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{'fault' if issue['blocking'] else 'warning'} {issue['code']}"
         yield from wrapped(issue["detail"], indent=2)
-        yield from wrapped(f"remedy: {issue['remedy']}", indent=2)
+        if "remedy" in issue:  # an older agent names none
+            yield from wrapped(f"remedy: {issue['remedy']}", indent=2)
 
 
 def _facts(status: dict[str, Any]) -> Iterator[tuple[str, object]]:

@@ -7,6 +7,7 @@
 """
 
 import math
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -100,7 +101,8 @@ class Tending:
             self._proof_due = 0.0
         elif trio.current_time() >= self._proof_due:
             self._proof_due = trio.current_time() + self._proofs.failed()
-            await self._hub.ask_for_proof()
+            with suppress(PsrdExhausted):  # a hub without PSRD has nothing to prove it with, and is of no use anyway
+                await self._hub.ask_for_proof()
 
     # --- rollback
 

@@ -42,7 +42,7 @@ def _configured(path: str) -> tuple[Config | None, Finding]:
 def _check_agent(config: Config, agent: Agent) -> Iterator[Finding]:
     status, finding = running.ask(agent)
     yield finding
-    yield machine.check_open_files(config.role, pid=None if status is None else status["pid"])
+    yield machine.check_open_files(config.role, pid=None if status is None else status.get("pid"))
     if status is None:
         return
     yield running.check_version(status)

@@ -81,11 +81,11 @@ def _check_owners(config: Config) -> Iterator[Finding]:
 def _check_reader(config: Config, config_path: str) -> Iterator[Finding]:
     """The agent's user may read the configuration."""
     private, path = Path(config.private), Path(config_path)
-    if not private.is_dir() or (owner := private.stat().st_uid) == 0:
+    user = _user(private.stat().st_uid) if private.is_dir() else None
+    if user is None or user.pw_uid == 0:
         return
-    found, user = path.stat(), pwd.getpwuid(owner)
-    groups = os.getgrouplist(user.pw_name, user.pw_gid)
-    bits = 0o400 if found.st_uid == owner else 0o040 if found.st_gid in groups else 0o004
+    found, groups = path.stat(), os.getgrouplist(user.pw_name, user.pw_gid)
+    bits = 0o400 if found.st_uid == user.pw_uid else 0o040 if found.st_gid in groups else 0o004
     if not found.st_mode & bits:
         remedy = f"`chown :{user.pw_gid} {quote(config_path)} && chmod g+r {quote(config_path)}`"
         yield fault(CHECK, f"the user {user.pw_name} may not read {path}", remedy)
@@ -104,7 +104,12 @@ def _chmod(path: str, mode: int) -> str:
 
 
 def _name(uid: int) -> str:
+    user = _user(uid)
+    return str(uid) if user is None else user.pw_name
+
+
+def _user(uid: int) -> pwd.struct_passwd | None:
     try:
-        return pwd.getpwuid(uid).pw_name
+        return pwd.getpwuid(uid)
     except KeyError:
-        return str(uid)
+        return None

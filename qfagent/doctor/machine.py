@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from qfagent.config import Config
-from qfagent.doctor.finding import Finding, fault, ok, warning
+from qfagent.doctor.finding import Finding, fault, ok, skipped, warning
 from qfagent.errors import InterfaceDown
 from qfagent.health import WARNINGS, clock_is_synchronized
 from qfagent.http.transport import interface_address
@@ -66,7 +66,10 @@ def check_entropy(getrandom: Callable[[int, int], bytes] = os.getrandom) -> Find
 
 def check_open_files(role: str, *, pid: int | None = None) -> Finding:
     """How many files the agent may open; without one that runs, how many a process may."""
-    most, needed = _most_files(pid), FILES_NEEDED.get(role, FILES_OF_A_SERVER)
+    try:
+        most, needed = _most_files(pid), FILES_NEEDED.get(role, FILES_OF_A_SERVER)
+    except OSError:  # of another process namespace
+        return skipped("open-files", f"the limits of process {pid} can't be seen from here", "ask where the agent runs")
     who = "a process" if pid is None else "the agent"
     if most >= needed:
         return ok("open-files", f"{who} may open {most}")

@@ -1,4 +1,7 @@
-"""The agent that runs: whether it does, whether it is this program, and what it says of itself."""
+"""The agent that runs: whether it does, whether it is this program, and what it says of itself.
+
+* It may be older than this program: then it says less.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -26,7 +29,7 @@ def ask(agent: Agent) -> tuple[dict[str, Any] | None, Finding]:
         return None, skipped("agent", str(error), error.remedy)
     except AgentError as error:
         return None, fault("agent", str(error), error.remedy or "see the agent's log")
-    return status, ok("agent", f"answers as {status['name']}, {status['role']}, process {status['pid']}")
+    return status, ok("agent", f"answers as {status['name']}, {status['role']}, process {status.get('pid', 'unknown')}")
 
 
 def check_version(status: dict[str, Any]) -> Finding:
@@ -50,7 +53,7 @@ def check_health(status: dict[str, Any]) -> Iterator[Finding]:
     for issue in status["issues"]:
         if issue["code"] not in _SEEN_OTHERWISE:
             say = fault if issue["blocking"] else warning
-            yield say(issue["code"], issue["detail"], issue["remedy"])
+            yield say(issue["code"], issue["detail"], issue.get("remedy", "see the agent's log"))
 
 
 def check_hubs(client: dict[str, Any]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import pytest
 from qfagent.config import load, parse
 from qfagent.doctor.checkup import check_up
 from qfagent.doctor.folders import check_folders
-from qfagent.doctor.machine import check_clock, check_entropy, check_groups, check_interface
+from qfagent.doctor.machine import check_clock, check_entropy, check_groups, check_interface, check_open_files
 from qfagent.doctor.mounts import LEAST_ROOM, check_mounts, mount_of, parse_mounts
 from tests.doctor.remedies import apply, bad, levels
 
@@ -129,6 +129,16 @@ def test_a_configuration_that_the_agents_user_may_not_read_is_shown_to_it(place)
 
     assert f"the user daemon may not read {path}" == finding.detail
     assert [] == bad(folders(config, path))
+
+
+@needs_root
+def test_a_user_without_a_name_is_told_by_number(place):
+    config, path = place()
+    os.chown(config.private, 54321, 54321)
+    [finding, *_] = folders(config, path)
+
+    assert "does not belong to the user 54321" in finding.detail
+    assert f"`chown -R 54321 {config.private}`" == finding.remedy
 
 
 @needs_root
@@ -302,6 +312,10 @@ def test_a_group_that_is_missing_is_made_by_the_command_that_is_named():
 
     assert ("groups", "warning") == (finding.check, finding.level)
     assert [] == bad(after)
+
+
+def test_the_limits_of_a_process_that_is_not_here_are_skipped():
+    assert "skipped" == check_open_files("client", pid=1 << 30).level
 
 
 def test_a_clock_that_follows_nothing_is_told_until_it_does():

@@ -12,6 +12,7 @@ import trio
 import qfagent
 from qfagent.config import load
 from qfagent.doctor.checkup import check_up
+from qfagent.doctor.running import check_health, check_version
 from qfagent.errors import AgentError
 from qfagent.store.fence import Reason
 from qfagent.testing.processes import AgentProcess, Fleet, free_port
@@ -131,6 +132,16 @@ def test_the_command_ends_as_it_found_things(hub):
     assert f"remedy: `chmod 0644 {hub.config}`" in wrong.stdout
     assert '"faults": 1' in as_json.stdout
     assert max(map(len, wrong.stdout.splitlines())) <= 80
+
+
+def test_an_older_agent_says_less_and_is_no_failure():
+    status = {"version": "0.0.1", "name": "a", "role": "client", "client": None}
+    status["issues"] = [{"code": "psrd-low", "detail": "little", "blocking": False}]
+    told = [*check_health(status), check_version(status)]
+
+    assert [("psrd-low", "see the agent's log"), ("version", "`systemctl restart qfagent`")] == [
+        (finding.check, finding.remedy) for finding in told
+    ]
 
 
 # --- what it says of itself -----------------------------------------------------------------------
