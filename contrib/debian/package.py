@@ -28,14 +28,13 @@ ROOT: Final = HERE.parent.parent
 HOME: Final = "usr/lib/qfagent"
 SITE: Final = f"{HOME}/lib/python3.11/site-packages"
 DOCS: Final = "usr/share/doc/qfagent"
+CONFIG: Final = ROOT / "contrib" / "config"
 COPIES: Final = {
     "contrib/systemd/qfagent.service": "lib/systemd/system/qfagent.service",
     "contrib/systemd/qfagent.socket": "lib/systemd/system/qfagent.socket",
     "contrib/systemd/sysusers.conf": "usr/lib/sysusers.d/qfagent.conf",
     "contrib/systemd/tmpfiles.conf": "usr/lib/tmpfiles.d/qfagent.conf",
-    "contrib/config/client.toml": f"{DOCS}/examples/client.toml",
-    "contrib/config/hub.toml": f"{DOCS}/examples/hub.toml",
-    "contrib/config/reference.toml": f"{DOCS}/examples/reference.toml",
+    **{f"contrib/config/{path.name}": f"{DOCS}/examples/{path.name}" for path in CONFIG.glob("*.toml")},
     "contrib/debian/copyright": f"{DOCS}/copyright",
     "contrib/debian/lintian-overrides": "usr/share/lintian/overrides/qfagent",
     "contrib/debian/pyvenv.cfg": f"{HOME}/pyvenv.cfg",

@@ -1,14 +1,13 @@
 """What is shipped as configuration is valid, and the reference says what is in force without it."""
 
 import tomllib
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
-from contrib.debian.package import ROOT
+from contrib.debian.package import CONFIG
 from qfagent.config import Config, Section, parse
-
-FOLDER = ROOT / "contrib" / "config"
 
 
 def keys(section, path=""):
@@ -28,16 +27,16 @@ def named(table, path=""):
             yield f"{path}{key}"
 
 
-@pytest.mark.parametrize("role", ["client", "hub"])
-def test_the_examples_are_valid(role):
-    assert role == parse((FOLDER / f"{role}.toml").read_text()).role
+@pytest.mark.parametrize("role", get_args(get_type_hints(Config)["role"]))
+def test_there_is_a_valid_example_for_each_role(role):
+    assert role == parse((CONFIG / f"{role}.toml").read_text()).role
 
 
 def test_the_reference_names_every_setting_in_order():
-    assert list(keys(Config)) == list(named(tomllib.loads((FOLDER / "reference.toml").read_text())))
+    assert list(keys(Config)) == list(named(tomllib.loads((CONFIG / "reference.toml").read_text())))
 
 
 def test_the_reference_says_what_holds_without_it():
-    reference = (FOLDER / "reference.toml").read_text().replace('name = ""', 'name = "peer-a"')
+    reference = (CONFIG / "reference.toml").read_text().replace('name = ""', 'name = "peer-a"')
 
     assert parse('name = "peer-a"') == parse(reference)

@@ -145,7 +145,7 @@ def test_the_demonstration_runs_from_the_package():
     assert "All of it is gone again" in run("qfagent", "demo", user=ANYBODY)
 
 
-@pytest.mark.parametrize("role", ["hub", "client"])
+@pytest.mark.parametrize("role", ["hub", "management", "client"])
 def test_the_example_for_each_role_starts(role, agents):
     configure((ROOT / f"usr/share/doc/qfagent/examples/{role}.toml").read_text())
     agents.start()
