@@ -28,13 +28,11 @@ class JsonLines(logging.Formatter):
 
 
 def start_logging(level: str) -> None:
-    """Sends the agent's log to standard error, from this level on."""
+    """Sends the log to standard error: the agent's from this level on, the warnings of what it is built on as well."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logger = logging.getLogger("qfagent")
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(level.upper())
+    logging.getLogger().handlers = [handler]
+    logging.getLogger("qfagent").setLevel(level.upper())
 
 
 def _timestamp(seconds: float) -> str:

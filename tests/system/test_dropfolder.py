@@ -93,6 +93,10 @@ def code_of(path):
     return json.loads(path.read_text())["code"]
 
 
+def log(agent):
+    return [json.loads(line) for line in agent.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
 def told(agent, event):
     return [found for found in agent.agent.recent_events() if found["event"] == event]
 
@@ -377,6 +381,7 @@ def test_a_file_whose_event_was_lost_in_a_flood_comes_in_all_the_same(harbour, a
     os.kill(alice.pid, signal.SIGCONT)
 
     wait_until(lambda: [block()] == blocks(alice), "the file")
+    wait_until(lambda: any("overflowed" in line["msg"] for line in log(alice)), "the flood to have been one")
 
 
 def test_a_folder_that_was_taken_away_is_an_issue_and_its_successor_works_without_a_watch(harbour, client):
