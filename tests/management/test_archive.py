@@ -1,8 +1,11 @@
 """What survives: the network, who may operate, sightings, and what was told of every change."""
 
 import shutil
+from functools import partial
 
+import apsw
 import pytest
+import trio
 
 from qfagent.errors import DiskFull, StoreError
 from qfagent.management.archive import SCHEMA_VERSION, Archive
@@ -63,6 +66,25 @@ async def test_a_copy_of_the_file_is_a_backup(tmp_path):
     loaded = copy.load()
     archive.close()
     copy.close()
+
+    assert network == loaded
+
+
+async def test_somebody_who_reads_the_file_for_a_backup_is_waited_for(tmp_path):
+    path = tmp_path / "management.db"
+    archive, reader = Archive(RealDisk(), str(path)), apsw.Connection(str(path))
+    reader.execute("BEGIN; SELECT * FROM things").fetchall()
+    network = put(Network(), Group("g", "lab"))
+    save = partial(archive.save, find_changes(Network(), network), [], who="anna", now=0)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, save)
+            while not path.with_name("management.db-journal").exists():
+                await trio.sleep(0.001)
+            reader.execute("COMMIT")
+    loaded = archive.load()
+    archive.close()
+    reader.close()
 
     assert network == loaded
 
