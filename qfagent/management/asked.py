@@ -14,6 +14,10 @@ from qfagent.management.network import Peer
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class Nothing(msgspec.Struct, frozen=True):
+    """There is nothing more to say."""
+
+
 class Asked(msgspec.Struct, frozen=True):
     """One request; `address` is where it came from."""
 

@@ -24,11 +24,13 @@ from qfagent.management.archive import Archive
 from qfagent.management.asked import Asked
 from qfagent.management.enrolment import Range
 from qfagent.management.gate import Who, find_operators, identify, read_operators
+from qfagent.management.keyring import Keyring
 from qfagent.management.mesh import Mesh
 from qfagent.management.openapi import management_document
-from qfagent.management.operators import Operators
 from qfagent.management.overview import Overviews
 from qfagent.management.pages import page_routes
+from qfagent.management.roster import Roster
+from qfagent.management.rulebook import Rulebook
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
@@ -99,7 +101,9 @@ def every_route(mesh: Mesh, world: World) -> list[Route]:
     """The whole interface, its own description among it."""
     routes = [
         *Agents(mesh, world).routes(),
-        *Operators(mesh, world).routes(),
+        *Roster(mesh, world).routes(),
+        *Rulebook(mesh, world).routes(),
+        *Keyring(mesh, world).routes(),
         *Overviews(mesh, world).routes(),
         *page_routes(),
     ]
