@@ -120,7 +120,7 @@ async def test_sightings_of_peers_that_are_gone_are_dropped():
     await desk.report(bob)
     await desk.mesh.save_presence()
 
-    assert [bob["id"]] == list(desk.archive.sightings())
+    assert [bob["id"]] == list(desk.archive.sightings()) == list(desk.mesh.presence.known())
 
 
 async def test_a_full_disk_is_answered_with_507():

@@ -140,9 +140,11 @@ async def test_a_body_that_nobody_may_send_is_not_read():
 
 async def test_a_body_that_is_too_large_is_refused():
     async with serving() as server:
-        answer = await server.ask("POST", "/agent/v1/enrol", b" " * 10_000, token="")
+        (alice,) = await server.enrol("alice")
+        enrolment = await server.ask("POST", "/agent/v1/enrol", b" " * 10_000, token="")
+        report = await server.ask("PUT", "/agent/v1/report", b" " * 70_000, token=alice["token"])
 
-    assert 413 == answer.status
+    assert (413, 413) == (enrolment.status, report.status)
 
 
 async def test_no_token_or_setup_key_is_in_the_log(caplog):
