@@ -4,11 +4,13 @@
 * One thread uses it. Statements run between `begin` and `commit`; what `commit` has returned from survives power loss.
 * A schema newer than this code is refused, an older one is brought up step by step; after an unclean stop the file is
   checked whole before it is used.
+* What SQLite finds in its log is on the disk before it is believed: after a failed sync the kernel says so of bytes
+  that are nowhere but in its memory, and every later commit would fall with them.
 """
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
 import apsw
@@ -119,6 +121,7 @@ class Database:
 
     def __init__(self, disk: Disk, path: str) -> None:
         with disk_faults("opening the database"):
+            _write_again(disk, f"{path}-wal")
             self._connection = apsw.Connection(path, vfs=disk.vfs)
             self._prepare()
             disk.sync_dir(path.rpartition("/")[0])  # SQLite overlooks a failure of its own
@@ -200,6 +203,14 @@ class Database:
                 raise StoreError(
                     f"the database is damaged: {found}", remedy="set the state folder aside and enrol anew"
                 )
+
+
+def _write_again(disk: Disk, path: str) -> None:
+    """Makes durable whatever the file reads as."""
+    if disk.exists(path):
+        with closing(disk.open(path)) as file:
+            file.write_at(0, file.read_at(0, file.size()))
+            file.sync()
 
 
 _PRAGMAS: Final = (

@@ -26,7 +26,7 @@ class Fence:
 
     def __init__(self, disk: Disk, path: str) -> None:
         self._disk, self._path = disk, path
-        self.reason = self._read()
+        self.reason = self._written = self._read()
 
     def check(self) -> None:
         """StoreFenced while the fence stands."""
@@ -34,11 +34,16 @@ class Fence:
             raise StoreFenced(f"the store is fenced: {self.reason.code}", remedy=self.reason.remedy)
 
     def put_up(self, reason: Reason) -> None:
-        """Stops all spending, durably where the disk lets it; the first reason stays."""
-        if self.reason is None:
-            self.reason = reason
+        """Stops all spending, durably where the disk lets it; the first reason stays. StoreError."""
+        self.reason = self.reason or reason
+        self.make_durable()
+
+    def make_durable(self) -> None:
+        """Writes a fence that stands, unless that was done. StoreError."""
+        if self.reason != self._written:
             with disk_faults("putting up the fence"):
-                write_atomic(self._disk, self._path, msgspec.json.encode(reason))
+                write_atomic(self._disk, self._path, msgspec.json.encode(self.reason))
+            self._written = self.reason
 
     def take_down(self) -> None:
         """The operator's word: spending may go on."""
@@ -46,7 +51,7 @@ class Fence:
             if self._disk.exists(self._path):
                 self._disk.unlink(self._path)
                 self._disk.sync_dir(self._path.rpartition("/")[0])
-        self.reason = None
+        self.reason = self._written = None
 
     def _read(self) -> Reason | None:
         with disk_faults("reading the fence"):

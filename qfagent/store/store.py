@@ -150,7 +150,7 @@ class Store:
         return self._failure is not None
 
     def close(self) -> None:
-        """Erases what is doomed, and closes; after a failure it only lets go."""
+        """Erases what is doomed, and closes; after a failure it only lets go, behind a fence."""
         if self._failure is None:
             self.erase()
             self.run(self.ledger.settle)
@@ -158,6 +158,8 @@ class Store:
             self.database.close()
         else:
             self.database.abandon()
+            with suppress(StoreError):  # `stop` may have failed to write it; nobody is left to be told
+                self.fence.make_durable()
         self._lock.close()
 
     def _attempt(self, operation: Operation) -> outcome.Outcome[Any]:

@@ -180,6 +180,45 @@ def test_after_a_failed_commit_nothing_is_believed_and_a_fence_stands(home, call
     assert "failed-sync" == home.store.fence.reason.code
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_no_byte_is_spent_twice_after_a_failed_sync_a_new_start_and_power_loss(seed):
+    """Before, later commits stood in the log behind frames that the kernel had dropped, and fell with them."""
+    with MemoryDisk(seed) as disk:
+        home = Home(disk)
+        block = home.ingest(block_of())
+        disk.fail("sync", errno.EIO)
+        with pytest.raises(StoreError):
+            home.take(block, 32)
+        home.store.close()
+        home.boot()
+        home.run(lambda: home.store.lift_fence("m"))
+        spent = [home.take(block, 32).span for _ in range(20)]
+        home.crash("all")
+
+        assert spent[-1].end <= home.take(block, 32).span.offset
+
+
+def test_a_log_that_can_not_be_made_durable_is_not_believed(home):
+    home.run(put(home, "a"))
+    home.disk.crash(lose="none")
+    home.disk.fail("sync", errno.EIO)
+
+    with pytest.raises(StoreError, match="opening the database"):
+        home.boot()
+    home.crash("all")
+    assert 1 == home.database.get("a")
+
+
+def test_a_fence_that_the_disk_did_not_take_is_put_up_again_at_the_end(home):
+    home.disk.fail("sync", errno.EIO, times=2)
+    with pytest.raises(StoreError):
+        home.run(put(home, "a"))
+    home.store.close()
+    home.crash("all")
+
+    assert "failed-sync" == home.store.fence.reason.code
+
+
 def test_a_failed_sync_is_not_retried(home):
     home.disk.fail("sync", errno.EIO)
     with pytest.raises(StoreError):
