@@ -2,7 +2,7 @@
 
 * A block's file is whole and durable before anything names the block.
 * `doom` marks bytes inside a transaction; only when that is durable may `erase` overwrite them, and in place.
-* Bytes that are read for use are never all zero, but for the shortest of runs: zeros are what erasing leaves.
+* Bytes that are read for use hold no zeros in a row, but for the shortest of runs: zeros are what erasing leaves.
 """
 
 import threading
@@ -15,7 +15,7 @@ from qfagent.store.database import disk_faults, from_os_error
 from qfagent.store.disk import Disk, File, wipe, write_atomic
 
 _OPEN_FILES = 128
-_TELLING = 16  # so many zeros in a row are in no PSRD file; fewer may be chance
+_ERASED = bytes(16)  # so many zeros in a row are in no PSRD file; fewer may be chance
 _TAG = "CACHEDIR.TAG"  # keeps backup tools out; the signature is that of the Cache Directory Tagging Specification
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n# one-time pads: a copy of them must not exist\n"
 
@@ -66,7 +66,7 @@ class Pads:
             data = file.read_at(offset, length)
         except OSError as error:
             raise from_os_error(error, "reading a pad") from error
-        if len(data) != length or (length >= _TELLING and data.count(0) == length):
+        if len(data) != length or _ERASED in data:
             raise OneTimeViolation(f"the bytes at {offset} of block {block} are erased or missing")
         return data
 

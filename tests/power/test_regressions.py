@@ -171,6 +171,27 @@ async def _stop_while_all_threads_are_busy(store, block):
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("step", [1, 1024])
+def test_marks_that_are_older_than_the_erasure_hand_out_no_zeros(disk, step):
+    """Before, a database that was put back made a hub store shares in clear."""
+    block = make_block(user=4096)
+    store = open_store(disk, step=step)
+    ingest(store, block)
+    store.close()
+    old = disk.files()["/state/store.db"]
+    store = open_store(disk, step=step)
+    store.run(lambda: store.ledger.take(block.id, 500))
+    store.close()
+    with closing(disk.open("/state/store.db")) as file:
+        file.truncate(0)
+        file.write_at(0, old)
+    store = open_store(disk, step=step)
+    with pytest.raises(OneTimeViolation):
+        store.run(lambda: store.ledger.take(block.id, 96))
+
+    assert "reused-span" == store.fence.reason.code
+
+
 # --- fences and failures --------------------------------------------------------------------------
 
 

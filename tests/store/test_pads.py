@@ -78,6 +78,16 @@ def test_erased_bytes_are_not_read_for_use(pads):
         pads.read(block_of().id, 110, 32)
 
 
+@pytest.mark.parametrize("offset, length", [(0, 1024), (84, 32), (134, 32), (100, 16), (50, 100)])
+def test_nothing_of_what_was_erased_is_read_for_use_with_what_was_not(pads, offset, length):
+    """Before, erased bytes went out as a pad if any byte behind them was left."""
+    pads.write(block_of())
+    doom(pads, block_of(), (100, 50))
+
+    with pytest.raises(OneTimeViolation):
+        pads.read(block_of().id, offset, length)
+
+
 def test_few_zeros_in_a_row_may_be_chance(pads):
     block = block_of()
     data = bytearray(block.user.reveal())
