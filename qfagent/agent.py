@@ -174,7 +174,7 @@ class Frame:
         self._commits.took(seconds, now=time.monotonic())
 
     def _watch_store(self) -> None:
-        """Tells of a fence that stands, and of a store that stands still, whichever thread has met the fault."""
+        """Tells of what was found at the start, and of a store that stands still, whichever thread met the fault."""
         token, fence = trio.lowlevel.current_trio_token(), self._store.fence.reason
 
         def tell(reason: Reason) -> None:
@@ -183,6 +183,8 @@ class Frame:
         self._store.on_stop = tell
         if fence is not None:
             self.bus.note("store.fenced", code=fence.code, reason=fence.evidence)
+        for block in self._store.ended:
+            self.bus.note("block.retired", block=block, code="pad-missing")
 
     # --- what the control socket asks for
 

@@ -62,6 +62,15 @@ class Ledger:
             *(len(block.user), len(block.server), own.first, Direction(1 - own).first, owner, digest(block)),
         )
 
+    def without_pads(self) -> list[str]:
+        """The live blocks whose pad file is missing, or is not the one that came."""
+        live = "SELECT id, user_bytes, server_bytes, digest FROM blocks WHERE state NOT IN ('retired', 'gone')"
+        return [
+            block
+            for block, user, server, known in self._database.rows(live)
+            if known != _digest(self._pads.reserved(block, user=user, server=server), user, server)
+        ]
+
     def retire(self, block: str, *, state: str, reason: str) -> None:
         """Ends a block for good: its bytes are erased, its row stays as a tombstone."""
         self.flush()
@@ -291,8 +300,11 @@ class Ledger:
 def digest(block: Block) -> bytes:
     """Tells blocks of one id apart by the bytes that are never spent, so that it says nothing of those that are."""
     reserved = block.user.reveal()[:32] + block.server.reveal()[:16]
-    sizes = f"{len(block.user)}:{len(block.server)}"
-    return hashlib.sha256(reserved + sizes.encode()).digest()
+    return _digest(reserved, len(block.user), len(block.server))
+
+
+def _digest(reserved: bytes, user: int, server: int) -> bytes:
+    return hashlib.sha256(reserved + f"{user}:{server}".encode()).digest()
 
 
 def _pad(marks: Marks, direction: Direction, span: Span, material: bytes) -> Pad:

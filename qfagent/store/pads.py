@@ -70,6 +70,15 @@ class Pads:
             raise OneTimeViolation(f"the bytes at {offset} of block {block} are erased or missing")
         return data
 
+    def reserved(self, block: str, *, user: int, server: int) -> bytes:
+        """The bytes of pads of these sizes that are never spent, 32 and 16; none where the file is not theirs."""
+        with disk_faults("looking at a pad"):
+            if not self._disk.exists(path := self._path(block)):
+                return b""
+            with closing(self._disk.open(path, write=False)) as file:
+                is_theirs = file.size() == user + server
+                return file.read_at(0, 32) + file.read_at(user, 16) if is_theirs else b""
+
     def doom(self, block: str, offset: int, length: int) -> None:
         """Marks bytes to be erased once the transaction that is under way is durable."""
         if length:

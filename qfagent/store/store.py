@@ -4,6 +4,7 @@
   nothing; anything else that fails, fails the whole transaction, and what it had in memory is forgotten.
 * After a failed sync nothing is believed any more: the store stands still, and a fence is put up.
 * The folder belongs to one machine; on another the store opens fenced.
+* A block whose pad file is missing or damaged at the start is a tombstone from then on; the others go on.
 """
 
 import time
@@ -71,6 +72,7 @@ class Store:
         self._world = world
         with disk_faults("opening the state folder"):
             self._check_machine(machine)
+            self.ended = self.run(self._end_without_pads)  # blocks; there is nobody yet to tell
             self._clean_up()
 
     def commit(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
@@ -211,6 +213,15 @@ class Store:
             raise NothingChanged("no fence stands")
         self.database.set("machine", machine)
         self.fence.take_down()
+
+    def _end_without_pads(self) -> tuple[str, ...]:
+        """Makes tombstones of live blocks that have lost their pads, and drops what is good for nothing without."""
+        ended = tuple(self.ledger.without_pads())
+        for block in ended:
+            self.ledger.retire(block, state="gone", reason="pad-missing")
+            self.database.execute("DELETE FROM wraps WHERE block = ?", block)
+            self.database.execute("DELETE FROM shares WHERE block = ?", block)
+        return ended
 
     def _clean_up(self) -> None:
         known = {block for (block,) in self.database.rows(_LIVE_BLOCKS)}

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from qfagent.agent import guard
+from qfagent.dske.pad import Direction
 from qfagent.dske.psrd import MAX_FILE
 from qfagent.errors import KeyGone, NotFound, StoreError
 from qfagent.events import BACKLOG
@@ -20,6 +21,7 @@ from qfagent.local.control import Control
 from qfagent.local.socket import EVERYTHING, MEMBERS, Access, Caller
 from tests.client.boxes import file_of
 from tests.local.frames import ADMIN_GROUP, GROUP, ask_as, configured, is_root, receive, request, running, short_folder
+from tests.store.stores import block_of
 
 UUID = "3aa06ce6-b00f-4a3c-aa2a-e129acf5951b"
 PARAMETERS = {"id": UUID, "key_id": "685d6b4b-c7b2-8711-901c-257774930000"}
@@ -506,6 +508,21 @@ async def test_a_store_that_stands_still_is_an_alarm_and_so_is_its_fence_at_the_
     ]
     assert [("store.fenced", "failed-sync")] == [(event["event"], event["code"]) for event in second.bus.recent]
     assert ["ERROR", "ERROR"] == [record.levelname for record in caplog.records if record.name == "qfagent"]
+
+
+async def test_a_block_that_ends_at_the_start_for_want_of_its_pads_is_an_alarm():
+    with short_folder() as folder:
+        first, second = configured(folder, "client"), configured(folder, "client")
+        async with first.open_store():
+            first._store.pads.write(block_of())
+            first._store.run(lambda: first._store.ledger.ingest(block_of(), own=Direction.USER))
+        Path(first.config.private, "pads", block_of().id).unlink()
+        async with second.open_store():
+            pass
+
+    assert [("block.retired", block_of().id, "pad-missing")] == [
+        (event["event"], event["block"], event["code"]) for event in second.bus.recent
+    ]
 
 
 # --- the routes that every role has ---------------------------------------------------------------

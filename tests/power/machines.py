@@ -87,6 +87,8 @@ class Machine:
         if self.store is None and not self.disk.dead:
             self.crash("none")  # it could not start, and has ended
         if self.store is not None and not self.store.failed:
+            if self.store.ended:
+                raise Broken("pad-damaged", f"{self.name}: {self.store.ended}")
             self.check_fence()
             with ExitStack() as spared:
                 for machine in self.stage.machines:

@@ -294,7 +294,7 @@ class PadFileNotSynced(Mutant):
 
 
 class PadFolderNotSynced(Mutant):
-    breaks = frozenset({"false-alarm", "pad-damaged"})  # the store can't open, or a pad is missing
+    breaks = frozenset({"pad-damaged"})
 
     @staticmethod
     def patch(monkeypatch):

@@ -295,6 +295,41 @@ def test_the_pad_of_a_retired_block_is_destroyed_at_the_start_if_it_was_not_befo
     assert f"/state/pads/{block}" not in home.disk.files()
 
 
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("damage", [None, b"", b"cut", bytes(4096), bytes(2048) + b"x" * 2048])
+def test_a_block_without_its_pads_ends_at_the_start_and_the_others_go_on(home, damage, clean):
+    """Before, a database that came back without its pads kept the agent down, and nothing could be retired."""
+    block, other = home.ingest(block_of()), home.ingest(block_of(2))
+    home.take(block, 100)
+    home.run(lambda: home.database.execute("INSERT INTO wraps VALUES (?, 16, 64, 'peer-a', 'id', 0)", block))
+    if clean:
+        home.store.close()
+    home.disk.crash(lose="none")
+    home.disk.unlink(f"/state/pads/{block}")
+    if damage is not None:
+        home.disk.create(f"/state/pads/{block}", 0).write_at(0, damage)
+    home.boot()
+
+    assert (block,) == home.store.ended
+    assert [("gone", "pad-missing")] == home.database.rows("SELECT state, reason FROM blocks WHERE id = ?", block)
+    assert home.database.rows("SELECT * FROM wraps") == []
+    assert f"/state/pads/{block}" not in home.disk.files()
+    assert 32 == home.take(other, 32).span.offset
+    assert home.store.fence.reason is None
+
+
+def test_no_block_ends_because_its_pads_can_not_be_read_for_now(home):
+    home.ingest(block_of())
+    home.disk.crash(lose="none")
+    home.disk.fail("open", errno.EIO, times=10**9)
+    with pytest.raises(StoreError):
+        home.boot()
+    home.disk.heal()
+    home.crash()
+
+    assert () == home.store.ended
+
+
 def test_a_newer_schema_is_refused_with_the_remedy(home):
     home.database.rows(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     home.store.close()
