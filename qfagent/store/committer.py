@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import outcome
@@ -132,7 +131,8 @@ class Threaded:
         if self._store.pads.has_doomed and not self._store.failed:
             with trio.CancelScope(shield=True):  # what is taken must be performed
                 erasure = self._store.pads.take_doomed()
-                await trio.to_thread.run_sync(partial(outcome.capture, self._store.perform, erasure))
+                with suppress(StoreError):  # the store stands still by itself
+                    await trio.to_thread.run_sync(self._store.perform, erasure)
 
 
 class Inline:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from contextlib import closing, suppress
 
 from qfagent.dske.psrd import Block
-from qfagent.errors import OneTimeViolation
+from qfagent.errors import OneTimeViolation, StoreError
 from qfagent.store.database import disk_faults, from_os_error
 from qfagent.store.disk import Disk, File, wipe, write_atomic
 
@@ -182,7 +182,8 @@ def _overwrite(file: File, spans: list[tuple[int, int]]) -> None:
     for offset, length in spans:
         file.write_at(offset, bytes(length))
     file.sync()
-    assert file.read_at(spans[0][0], 1) == b"\0", "the first byte of an erased span reads zero"
+    if file.read_at(spans[0][0], 1) != b"\0":
+        raise StoreError("the disk did not take an erasure: the first byte of an erased span reads as it was")
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

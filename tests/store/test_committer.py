@@ -14,7 +14,7 @@ from qfagent.errors import DiskFull, NotFound, StoreError
 from qfagent.store.committer import Inline, Threaded
 from qfagent.store.disk import RealDisk
 from qfagent.store.store import Store
-from qfagent.testing.disk import MemoryDisk
+from qfagent.testing.disk import MemoryDisk, MemoryFile
 from qfagent.world import World
 from tests.store.stores import block_of
 
@@ -293,6 +293,34 @@ async def test_a_failed_erasure_stops_the_store_and_nothing_else(office):
 
     with pytest.raises(StoreError):
         await office.get("a")
+
+
+async def test_an_erasure_that_the_disk_swallows_stops_the_store(office, monkeypatch):
+    """Before, nobody heard of it, and the block counted as erased."""
+    block = block_of()
+    office.store.pads.write(block)
+    await office.committer.run(lambda: office.store.ledger.ingest(block, own=Direction.USER))
+    await office.committer.run(lambda: office.store.ledger.take(block.id, 32))
+    monkeypatch.setattr(MemoryFile, "write_at", lambda *_: None)
+    await trio.sleep(0.5)
+    monkeypatch.undo()
+
+    assert office.store.failed
+    with pytest.raises(StoreError, match="did not take"):
+        await office.get("a")
+
+
+async def test_a_bug_in_an_erasure_is_not_overlooked():
+    with MemoryDisk() as disk:
+        office = Office(disk, "/state")
+        office.store.perform = lambda _: 1 // 0
+        with pytest.raises(ExceptionGroup) as caught:
+            async with office.open():
+                office.store.pads.doom("f" * 32, 0, 1)
+                await office.set("a")
+                await trio.sleep(0.5)
+
+        assert caught.group_contains(ZeroDivisionError)
 
 
 async def test_what_could_not_be_erased_for_want_of_descriptors_is_erased_behind_the_next_operation(office):
