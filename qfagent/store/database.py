@@ -6,6 +6,7 @@
   checked whole before it is used.
 * What SQLite finds in its log is on the disk before it is believed: after a failed sync the kernel says so of bytes
   that are nowhere but in its memory, and every later commit would fall with them.
+* Checkpoints are asked for: SQLite makes its own behind a commit that succeeded, and tells nobody when they fail.
 """
 
 import errno
@@ -18,6 +19,7 @@ import apsw
 from qfagent.errors import DiskFull, OutOfFiles, StoreError
 from qfagent.store.disk import Disk
 
+_LONG_LOG: Final = 4000  # pages
 _FIRST: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE blocks (
@@ -123,6 +125,8 @@ class Database:
         with disk_faults("opening the database"):
             _write_again(disk, f"{path}-wal")
             self._connection = apsw.Connection(path, vfs=disk.vfs)
+            self._log = 0  # pages in the log after the latest commit, if no checkpoint was tried since
+            self._connection.set_wal_hook(self._measure_log)  # in place of SQLite's own, which makes checkpoints
             self._prepare()
             disk.sync_dir(path.rpartition("/")[0])  # SQLite overlooks a failure of its own
 
@@ -133,6 +137,16 @@ class Database:
     def commit(self) -> None:
         """Ends it durably."""
         self._connection.execute("COMMIT")
+
+    @property
+    def has_long_log(self) -> bool:
+        """Whether a checkpoint is due."""
+        return self._log >= _LONG_LOG
+
+    def checkpoint(self) -> None:
+        """Takes what the log holds over into the file, durably; where that fails, the log still holds it."""
+        self._log = 0
+        self._connection.wal_checkpoint()
 
     def rollback(self) -> None:
         """Ends it as if it had not been; SQLite may have done so by itself."""
@@ -181,6 +195,10 @@ class Database:
         with suppress(apsw.Error):
             self._connection.close(force=True)
 
+    def _measure_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log = pages
+        return apsw.SQLITE_OK
+
     def _prepare(self) -> None:
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -217,7 +235,6 @@ _PRAGMAS: Final = (
     "locking_mode = EXCLUSIVE",
     "journal_mode = WAL",
     "synchronous = FULL",
-    "wal_autocheckpoint = 4000",
     "secure_delete = ON",
     "trusted_schema = OFF",
     "temp_store = MEMORY",

@@ -104,6 +104,18 @@ class Store:
             self.database.commit()
             self.on_commit(time.perf_counter() - started)
         self.pads.settle(committed=True)
+        if self.database.has_long_log:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Shortens the log behind a commit, which stands whatever comes of this."""
+        try:
+            with disk_faults("moving commits from the log of the database to its file"):
+                self.database.checkpoint()
+        except (DiskFull, OutOfFiles):  # the log goes on growing, and the next commit tries again
+            pass
+        except StoreError as error:
+            self.stop(error)
 
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[None]:

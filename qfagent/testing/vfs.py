@@ -3,7 +3,8 @@
 * One connection at a time: `locking_mode=EXCLUSIVE` before the first access keeps SQLite from asking for
   shared memory, which there is none of, and file locks are granted to everyone.
 * It promises and reports what SQLite's own VFS for Unix does, down to the errors that one ignores.
-* A fault is an `apsw.Error`, as on a real disk; `PowerLoss` passes through SQLite as it is.
+* A fault is an `apsw.Error`, as on a real disk; `PowerLoss` passes through SQLite as it is. A fault that SQLite
+  overlooks, as behind a commit in a checkpoint of its own making, is raised all the same: don't count on it.
 * Temporary files never outlive their connection, so they are the default VFS's business.
 """
 

@@ -9,7 +9,6 @@ import base64
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
-import apsw
 import outcome
 import trio
 
@@ -97,9 +96,7 @@ class Machine:
 
     def open(self):
         self.store = None
-        store = self.stage.parts.store(self.disk, STATE, machine=self.name, world=self.world, step=self.step)
-        store.database.rows("PRAGMA wal_autocheckpoint = 0")  # see `checkpoint`
-        self.store = store
+        self.store = self.stage.parts.store(self.disk, STATE, machine=self.name, world=self.world, step=self.step)
 
     def around(self):
         """What the agent finds when it starts."""
@@ -239,10 +236,10 @@ class Machine:
                 self.store.erase()
 
     def checkpoint(self):
-        """What SQLite does by itself behind a commit now and then, where its failure is nobody's error."""
+        """What the store does behind a commit when the log has grown long."""
         if self.store is not None and not self.store.failed:
-            with self.running(), suppress(apsw.Error):
-                self.store.database.rows("PRAGMA wal_checkpoint")
+            with self.running():
+                self.store._checkpoint()
 
     def go(self, work, *args):
         """What a coroutine of the agent returns; None if it does not come to its end."""

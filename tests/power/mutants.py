@@ -97,6 +97,10 @@ class HastyStore(Store):
         self.finish()
         super().erase()
 
+    def _checkpoint(self):
+        self.finish()
+        super()._checkpoint()
+
 
 class UseBeforeCommit(Mutant):
     parts = parts_with(store=HastyStore)

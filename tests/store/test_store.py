@@ -1,6 +1,7 @@
 """The store: transactions that are all or nothing, a folder of its own, and no belief after a failed sync."""
 
 import errno
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -217,6 +218,54 @@ def test_a_fence_that_the_disk_did_not_take_is_put_up_again_at_the_end(home):
     home.crash("all")
 
     assert "failed-sync" == home.store.fence.reason.code
+
+
+@pytest.fixture
+def short_log(monkeypatch):
+    monkeypatch.setattr("qfagent.store.database._LONG_LOG", 8)
+
+
+@pytest.mark.parametrize("good", range(1, 3))  # of the log before, of the file behind
+def test_a_failed_sync_of_a_checkpoint_stops_the_store_and_takes_nothing_back(home, short_log, good):
+    """Before, SQLite made the checkpoint by itself behind a commit, and told nobody when it failed."""
+    block, number = home.ingest(block_of()), 0
+    while home.database._log < 7:
+        number += 1
+        home.run(put(home, "a", number))
+    syncs = home.disk.calls["sync"]
+    home.disk.fail("sync", errno.EIO, after=good)
+    span = home.take(block, 32).span
+    assert good + 1 <= home.disk.calls["sync"] - syncs
+    assert home.store.failed
+    assert "failed-sync" == home.store.fence.reason.code
+    home.store.close()
+    home.crash("all")
+
+    assert (span.end, number) == (home.ledger.spent(block), home.database.get("a"))
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_takes_nothing_back_and_stops_nothing(short_log):
+    """Before, an operation could be told that nothing had changed when it was durable."""
+    for good in range(12):
+        with MemoryDisk(good) as disk:
+            home, done = Home(disk), 0
+            disk.fail("write_at", errno.ENOSPC, after=10 + good, times=6)
+            for number in range(1, 30):
+                with suppress(DiskFull):
+                    home.run(put(home, "a", number))
+                    done = number
+                assert (done, False) == (home.database.get("a") or 0, home.store.failed)
+
+            assert 29 == done
+
+
+def test_the_log_does_not_grow_for_ever(home, short_log):
+    sizes = []
+    for number in range(100):
+        home.run(put(home, "a", number))
+        sizes.append(len(home.disk.files()["/state/store.db-wal"]))
+
+    assert sizes[20] == sizes[-1]
 
 
 def test_a_failed_sync_is_not_retried(home):
