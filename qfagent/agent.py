@@ -169,7 +169,7 @@ class Frame:
                 self.bus.note("config.refused", code=error.slug, reason=str(error))
 
     def _committed(self, seconds: float) -> None:
-        """Called in whatever thread has waited for the disk."""
+        """What callers of the store have waited for the disk."""
         self.metrics.commits.observe(seconds)
         self._commits.took(seconds, now=time.monotonic())
 

@@ -38,6 +38,11 @@ class _Job:
         self.operation, self.task = operation, task
 
 
+def _answer(jobs: list[_Job], results: list[outcome.Outcome[Any]]) -> None:
+    for job, result in zip(jobs, results, strict=True):
+        trio.lowlevel.reschedule(job.task, result)
+
+
 class _Thread:
     """Does one thing after the other, away from trio; shielded from cancellation."""
 
@@ -46,9 +51,10 @@ class _Thread:
         self._token = trio.lowlevel.current_trio_token()
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
-    async def run(self, work: Callable[[], None]) -> None:
+    async def run(self, work: Callable[[], T]) -> T:
         self._work.put((work, trio.lowlevel.current_task()))
-        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        return result
 
     def end(self) -> None:
         self._work.put(None)
@@ -102,23 +108,19 @@ class Threaded:
     async def _round(self, thread: _Thread, jobs: list[_Job]) -> None:
         group = await outcome.acapture(self._transact, thread, jobs)
         if isinstance(group, outcome.Value):
-            results = group.value
+            results, seconds = group.value
+            _answer(jobs, results)
+            self._store.on_commit(seconds)
         elif len(jobs) == 1:
-            results = [group]
+            _answer(jobs, [group])
         else:  # one by one, so that a failure hits who caused it
             for job in jobs:
                 await self._round(thread, [job])
-            return
-        for job, result in zip(jobs, results, strict=True):
-            trio.lowlevel.reschedule(job.task, result)
 
-    async def _transact(self, thread: _Thread, jobs: list[_Job]) -> list[outcome.Outcome[Any]]:
+    async def _transact(self, thread: _Thread, jobs: list[_Job]) -> tuple[list[outcome.Outcome[Any]], float]:
         results = self._store.prepare([job.operation for job in jobs])
-        if self._store.is_changed:
-            await thread.run(self._store.conclude)
-        else:
-            self._store.conclude()
-        return results
+        conclude = self._store.conclude
+        return results, (await thread.run(conclude) if self._store.is_changed else conclude())
 
     def _erase_soon(self, nursery: trio.Nursery) -> None:
         if self._store.pads.has_doomed and not self._erasing and not self._store.failed:

@@ -78,7 +78,7 @@ class Store:
     def commit(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
         """Runs the operations in one durable transaction; an outcome for each. Raises as `prepare` and `conclude`."""
         outcomes = self.prepare(operations)
-        self.conclude()
+        self.on_commit(self.conclude())
         return outcomes
 
     def prepare(self, operations: Sequence[Operation]) -> list[outcome.Outcome[Any]]:
@@ -97,15 +97,15 @@ class Store:
             self.is_changed = self.database.changes != before
         return outcomes
 
-    def conclude(self) -> None:
-        """Makes the open transaction durable; may take its time, in any thread. Raises as `prepare`."""
+    def conclude(self) -> float:
+        """Makes the open transaction durable, in any thread; how many seconds that took. Raises as `prepare`."""
+        started = time.perf_counter()
         with self._transaction("committing"):
-            started = time.perf_counter()
             self.database.commit()
-            self.on_commit(time.perf_counter() - started)
         self.pads.settle(committed=True)
         if self.database.has_long_log:
             self._checkpoint()
+        return time.perf_counter() - started
 
     def _checkpoint(self) -> None:
         """Shortens the log behind a commit, which stands whatever comes of this."""

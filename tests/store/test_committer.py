@@ -149,6 +149,29 @@ async def test_what_only_reads_is_answered_on_a_full_disk(office):
     assert 1 == await office.get("a")
 
 
+async def test_no_operation_runs_twice_though_the_watcher_of_commits_fails():
+    """Before, it failed the transaction that was durable, and every operation of the round was run again."""
+    with MemoryDisk() as disk:
+        office, block, spans = Office(disk, "/state"), block_of(), []
+        office.store.pads.write(block)
+        office.store.run(lambda: office.store.ledger.ingest(block, own=Direction.USER))
+        office.store.on_commit = lambda _: 1 // 0
+
+        async def spend():
+            spans.append((await office.committer.run(lambda: office.store.ledger.take(block.id, 32))).span.offset)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            async with office.open(), trio.open_nursery() as callers:
+                for _ in range(2):
+                    callers.start_soon(spend)
+        office.store.on_commit = office.commits.append
+        office.store.close()
+
+        assert caught.group_contains(ZeroDivisionError)
+        assert [32, 64] == sorted(spans)
+        assert bytes(64) == disk.files()[f"/state/pads/{block.id}"][32:96]
+
+
 async def test_a_failed_sync_is_told_to_every_caller_from_then_on(office):
     office.disk.fail("sync", errno.EIO)
     told = []
