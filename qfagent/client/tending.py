@@ -112,12 +112,18 @@ class Tending:
         if stop.durable:
             return IDLE
         try:
-            await self._hub.look_at(stop.block)
-        except HubStopped:
-            await self._make_durable_in_time()
+            await self._look_again(stop.block)
         except (HubUnavailable, BadHttp) as error:
             self._hub.lost(error)
+        except AgentError:  # the block may be of no use, or the store stand still; each is told of where it was found
+            pass
         return self._stop_backoff.failed() if self._hub.standing.stop is not None else 0.0
+
+    async def _look_again(self, block: str) -> None:
+        try:
+            await self._hub.look_at(block)
+        except HubStopped:
+            await self._make_durable_in_time()
 
     async def _make_durable_in_time(self) -> None:
         stop = self._hub.standing.stop

@@ -65,7 +65,7 @@ class Store:
         self.pads = Pads(disk, f"{folder}/pads")
         self.ledger = Ledger(self.database, self.pads, self.fence, step=step)
         self._parts: list[Part] = [self.ledger]
-        self._failure: StoreError | None = None
+        self._failure: str | None = None  # why it stands still; an exception would keep alive whatever it passed
         self.is_changed = False  # whether the open transaction has changed anything
         self.on_commit: Callable[[float], None] = lambda _: None  # told how many seconds a commit took
         self.on_stop: Callable[[Reason], None] = lambda _: None  # told why the store stands still; in any thread
@@ -87,7 +87,7 @@ class Store:
         DiskFull, OutOfFiles, StoreFenced: nothing was changed. StoreError: the disk failed, and the store stands still.
         """
         if self._failure is not None:
-            raise self._failure
+            raise StoreError(self._failure)
         with self._transaction("working in the database"):
             self.database.begin()
             before = self.database.changes
@@ -129,7 +129,7 @@ class Store:
             raise
         except (StoreError, OneTimeViolation) as error:
             self.stop(error)
-            raise
+            raise StoreError(str(error)) from error
         finally:
             if not done:
                 self._abandon()
@@ -203,7 +203,7 @@ class Store:
         """Nothing is believed any more: the store stands still, and a fence is put up."""
         code = "reused-span" if isinstance(error, OneTimeViolation) else "failed-sync"
         remedy = "look at the disk and the log, start the agent again, then lift the fence"
-        self._failure = error if type(error) is StoreError else StoreError(str(error))  # others promise more than holds
+        self._failure = str(error)
         reason = Reason(code, int(self._world.wall()), str(error), remedy)
         self.on_stop(reason)
         with suppress(StoreError):  # it stands in memory; what it can't be written for is the error that counts

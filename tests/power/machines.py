@@ -159,6 +159,9 @@ class Machine:
         self.disk._faults = faults
 
     def expect(self, error):
+        reason = None if self.store is None else self.store.fence.reason
+        if reason is not None and reason.code == "reused-span":
+            raise Broken("one-time-violation", reason.evidence) from error
         fenced = isinstance(error, StoreFenced) and (self.store is None or self.store.fence.reason is not None)
         if not self.faulty and not fenced:
             raise Broken("false-alarm", f"{self.name}: {error!r}") from error

@@ -65,7 +65,7 @@ async def test_an_operations_value_comes_back_when_it_is_durable(office):
 
     office.disk.crash(lose="all")
     assert 1 == Store(office.disk, "/state", machine="m", world=World()).database.get("a")
-    office.store._failure = StoreError("this life is over")
+    office.store._failure = "this life is over"
 
 
 async def test_whoever_comes_while_a_commit_is_under_way_shares_the_next_one(office):

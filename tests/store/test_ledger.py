@@ -8,11 +8,11 @@ from qfagent.dske.psrd import Block
 from qfagent.dske.secret import Secret
 from qfagent.dske.spans import MAX_INTERVALS, Span
 from qfagent.errors import (
-    OneTimeViolation,
     PsrdContradiction,
     PsrdExhausted,
     PsrdPreviouslyInserted,
     Refusal,
+    StoreError,
     StoreFenced,
 )
 from qfagent.store.fence import Reason
@@ -298,7 +298,7 @@ def test_a_span_that_was_accepted_between_look_and_claim_stops_the_store(home):
     pad = home.run(lambda: home.ledger.look(block, Span(32, 64)))
     claim(home, block, 80, 32)
 
-    with pytest.raises(OneTimeViolation):
+    with pytest.raises(StoreError, match="claimed twice"):
         home.run(lambda: home.ledger.claim(pad))
     assert home.store.failed
     assert "reused-span" == home.store.fence.reason.code
@@ -419,7 +419,7 @@ def test_erased_bytes_are_never_read_again(home):
     claim(home, block, 100, 64)
     home.store.erase()
 
-    with pytest.raises(OneTimeViolation):
+    with pytest.raises(StoreError, match="erased or missing"):
         home.run(lambda: home.ledger.look_again(block, Span(100, 64)))
 
 

@@ -1,6 +1,8 @@
 """The store: transactions that are all or nothing, a folder of its own, and no belief after a failed sync."""
 
 import errno
+import gc
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -268,6 +270,33 @@ def test_the_log_does_not_grow_for_ever(home, short_log):
     assert sizes[20] == sizes[-1]
 
 
+def test_a_store_that_stands_still_keeps_nothing_of_its_callers(home):
+    """Before, it raised one error for ever, which grew a traceback with the secrets of everybody who had asked."""
+
+    class Key:
+        pass
+
+    def ask(key):
+        with suppress(StoreError):
+            home.run(lambda: key)
+
+    def stop(key):
+        with suppress(StoreError):
+            home.run(put(home, "a", key and 1))
+
+    keys = weakref.WeakSet()
+    home.disk.fail("sync", errno.EIO)
+    for call in (stop, ask, ask):
+        key = Key()
+        keys.add(key)
+        call(key)
+    del key
+    gc.collect()
+
+    assert home.store.failed
+    assert [] == list(keys)
+
+
 def test_a_failed_sync_is_not_retried(home):
     home.disk.fail("sync", errno.EIO)
     with pytest.raises(StoreError):
@@ -296,8 +325,9 @@ def test_a_one_time_violation_stops_the_store_before_anything_of_it_is_durable(h
         home.database.set("a", 1)
         raise OneTimeViolation("twice")
 
-    with pytest.raises(OneTimeViolation):
+    with pytest.raises(StoreError, match="twice") as caught:
         home.run(violate)
+    assert isinstance(caught.value.__cause__, OneTimeViolation)
     assert "reused-span" == home.store.fence.reason.code
     home.disk.crash(lose="none")
     home.boot()

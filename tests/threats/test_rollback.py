@@ -5,7 +5,7 @@ import copy
 import pytest
 import trio
 
-from qfagent.errors import HubStopped, NothingChanged, StoreFenced, TooFewHubs
+from qfagent.errors import HubStopped, NothingChanged, StoreError, StoreFenced, TooFewHubs
 from qfagent.testing.disk import MemoryDisk
 
 
@@ -32,6 +32,14 @@ async def keys(network, count):
     for _ in range(count):
         [(key_id, _)] = await network.clients["alice"].client.generator.establish("bob")
         await network.clients["bob"].client.recoverer.recover(key_id, peer="alice", uid=0)
+
+
+async def claim_to_have_seen_more(data):
+    """What becomes of an answer about a block, which nobody authenticates."""
+    if b"user_seen" not in data:
+        return data
+    body = b'{"user_seen":99999,"registered":true,"retired":false}'
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 async def rolled_back_client(connected, **how):
@@ -78,15 +86,7 @@ async def test_a_hub_that_lies_about_how_far_it_has_seen_stops_itself_only_and_n
     hub, alice = network.hubs["h1"], network.clients["alice"]
     await alice.crash()
     await alice.boot()
-    straight = hub.bend
-
-    async def lie(data):
-        if b"user_seen" not in data:
-            return data
-        body = b'{"user_seen":99999,"registered":true,"retired":false}'
-        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
-    hub.bend = lie
+    straight, hub.bend = hub.bend, claim_to_have_seen_more
     await keys(network, 3)
     await trio.sleep(30)
     stopped = len(alice.happened("hub.stopped"))
@@ -95,6 +95,38 @@ async def test_a_hub_that_lies_about_how_far_it_has_seen_stops_itself_only_and_n
 
     assert (1, 1) == (stopped, len(alice.happened("hub.resumed")))
     await keys(network, 1)
+
+
+async def test_a_client_that_is_stopped_lives_on_when_its_store_fails(connected):
+    """Before, the wish to keep the stop for good ended the agent."""
+    network = await connected()
+    hub, alice = network.hubs["h1"], network.clients["alice"]
+    await alice.crash()
+    await alice.boot()
+    hub.bend = claim_to_have_seen_more
+    await keys(network, 1)
+    await trio.sleep(5)
+    assert 1 == len(alice.happened("hub.stopped"))
+    alice.store.stop(StoreError("a failed sync"))
+    await trio.sleep(1200)
+
+    with pytest.raises((TooFewHubs, StoreError)):
+        await alice.client.generator.establish("bob")
+
+
+async def test_a_client_that_meets_erased_bytes_of_its_own_is_fenced_and_lives_on(connected):
+    """Before, the alarm passed through whoever carried a request, and ended the agent instead of stopping it."""
+    network = await connected()
+    alice = network.clients["alice"]
+    for level in alice.client.desk.holdings.levels():
+        file = alice.disk.open(f"{alice.config.private}/pads/{level.id}")
+        file.write_at(2048, bytes(level.user_bytes - 2112))
+    with pytest.raises((TooFewHubs, StoreError)):
+        await keys(network, 20)
+    await trio.sleep(60)
+
+    assert alice.store.failed
+    assert "reused-span" == alice.store.fence.reason.code
 
 
 async def test_the_operator_lifts_a_stop_and_nothing_is_spent_twice(connected):
