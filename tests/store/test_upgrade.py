@@ -26,8 +26,8 @@ def old(request):
             database.execute(request.param.read_text()).fetchall()
             rows = rows_of(lambda sql: list(database.execute(sql)))
         disk.make_dir("/state/pads", 0o700)
-        for block, *_ in rows["blocks"]:
-            put(disk, f"/state/pads/{block}", b"\x11" * 2048)
+        for block, _, _, _, _, _, user_bytes, server_bytes, *_ in rows["blocks"]:
+            put(disk, f"/state/pads/{block}", b"\x11" * (user_bytes + server_bytes))
         disk.sync_dir("/state")
         disk.crash(lose="none")
         yield disk, rows
