@@ -3,6 +3,7 @@
 `version_1_client.sql` and `version_1_hub.sql` are what agents of schema 1 have left behind.
 """
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 
@@ -24,10 +25,12 @@ def old(request):
         disk.make_dir("/state", 0o700)
         with closing(apsw.Connection("/state/store.db", vfs=disk.vfs)) as database:
             database.execute(request.param.read_text()).fetchall()
+            disk.make_dir("/state/pads", 0o700)
+            for block, user, server in database.execute("SELECT id, user_bytes, server_bytes FROM blocks").fetchall():
+                put(disk, f"/state/pads/{block}", b"\x11" * (user + server))
+                digest = hashlib.sha256(b"\x11" * 48 + f"{user}:{server}".encode()).digest()  # those pads are gone
+                database.execute("UPDATE blocks SET digest = ? WHERE id = ?", (digest, block))
             rows = rows_of(lambda sql: list(database.execute(sql)))
-        disk.make_dir("/state/pads", 0o700)
-        for block, _, _, _, _, _, user_bytes, server_bytes, *_ in rows["blocks"]:
-            put(disk, f"/state/pads/{block}", b"\x11" * (user_bytes + server_bytes))
         disk.sync_dir("/state")
         disk.crash(lose="none")
         yield disk, rows
