@@ -218,3 +218,13 @@ async def test_what_a_policy_or_a_key_names_can_not_be_removed():
     assert [(400, True)] * 2 == [(status, "names it" in why) for status, why in (by_policy, by_key)]
     assert {} == await desk.told("DELETE", f"/api/groups/{group['id']}")
     assert "lab" not in [one["name"] for one in await desk.get("/api/groups")]
+
+
+async def test_a_group_that_is_removed_is_left_by_all_its_members():
+    desk = Desk()
+    alice, _ = await desk.enrol("alice", "bob")
+    group = await desk.told("POST", "/api/groups", {"name": "lab", "peers": [alice["id"]]})
+    await desk.told("DELETE", f"/api/groups/{group['id']}")
+
+    assert [frozenset()] * 2 == [peer.groups for peer in desk.atlas.peers]
+    assert desk.network == desk.archive.load()
