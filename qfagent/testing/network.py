@@ -89,12 +89,13 @@ class HubMachine(Machine):
         self.reachable, self.bend = True, _straight
 
     async def work(self, around: Surroundings, task_status: trio.TaskStatus[None]) -> None:
-        """Keeps the pool filled, and answers whoever connects."""
+        """Keeps the pool filled, drops what has expired, and answers whoever connects."""
         premises = Premises(self.disk, f"{STATE}/psrd-out", None, self.address, self.config.hub.provisioner)
         self.hub = Hub(self.address.id, around, premises)
         self.corrupt()
         async with trio.open_nursery() as self._nursery:
             await self._nursery.start(self.hub.provisioner.run)
+            self._nursery.start_soon(self.hub.sweep)
             task_status.started()
             await trio.sleep_forever()
 

@@ -1,0 +1,27 @@
+"""The table of promises: how each is played, and how many lives are enough for a quick and for a full proof."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.power import lives
+from tests.proof import whole
+
+
+class Promise(NamedTuple):
+    """`play(seed)` plays one life; `claim` is what it raises Broken against."""
+
+    claim: str
+    play: Callable
+    quick: int
+    full: int
+
+
+def _power(seed):
+    lives.live(seed)
+    return {"steps": lives.STEPS}
+
+
+PROMISES = {
+    "power": Promise("nothing lost, nothing reused, whenever power fails", _power, 2_000, 1_000_000),
+    "whole": Promise("never a wrong key; a key once all is calm", whole.play, 12, 2_000),
+}
