@@ -1,4 +1,7 @@
-"""Makes requests of a control socket as another user: reads path, uid, groups and requests as JSON, tells statuses."""
+"""Makes requests of a control socket as another user: reads path, uid, groups and requests as JSON, tells statuses.
+
+Without a uid it stays who it is.
+"""
 
 import json
 import os
@@ -6,9 +9,10 @@ import socket
 import sys
 
 path, uid, groups, requests = json.load(sys.stdin)
-os.setgroups(groups)
-os.setresgid(uid, uid, uid)
-os.setresuid(uid, uid, uid)
+if uid is not None:
+    os.setgroups(groups)
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
 
 
 def ask(method, target, extra=""):

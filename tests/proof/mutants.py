@@ -5,13 +5,21 @@ from functools import partial
 from typing import NamedTuple
 
 from qfagent.client.standing import Standing
-from qfagent.dske import validation
+from qfagent.client.vetting import Vetting
+from qfagent.dske import envelope, validation
+from qfagent.dske.pad import Authenticator
+from qfagent.hub.deposits import Deposits
+from qfagent.hub.registration import Registration
 from qfagent.store.keys import KeyLog
 from qfagent.store.shares import Shares
+from qfagent.store.store import Store
 from tests.power import mutants as power
-from tests.proof import whole
+from tests.proof import callers, messages, rollback, whole
 
 _small = partial(whole.play, clients=2, hours=0.5)
+
+
+LET_IN = frozenset({"let-in"})
 
 
 class Mutant(NamedTuple):
@@ -45,6 +53,18 @@ def _unforgiving(monkeypatch):
     monkeypatch.setattr(Standing, "lost", lost_for_good)
 
 
+def _replaced(kind, name, value):
+    return lambda monkeypatch: monkeypatch.setattr(kind, name, value)
+
+
+def _given_to_anybody(self, block, owner, peer, proof):
+    holder = self._clients.of_peer(peer)
+    if holder is None:
+        self._clients.bind(owner, peer)
+    else:
+        self._clients.join(block, from_client=owner, to=holder)
+
+
 MUTANTS = {
     "a recoverer that validates nothing": Mutant(_unvalidated, frozenset({"wrong-key"}), whole.play, 2),
     "keys that are not logged": Mutant(_unlogged, frozenset({"key-released-twice"}), _small),
@@ -53,5 +73,47 @@ MUTANTS = {
     "spans that are taken twice": Mutant(power.TakenWithoutMovingOn.patch, frozenset({"span-used-twice"}), _small),
     "a receiver that claims nothing": Mutant(
         power.ClaimWithoutALook.patch, frozenset({"answered-twice", "surprise"}), _small
+    ),
+    "a client that trusts its own memory": Mutant(
+        _replaced(Vetting, "has_passed", lambda self, block: True),
+        frozenset({"not-stopped", "span-used-twice"}),
+        rollback.play,
+        1,
+    ),
+    "a hub that trusts its own memory": Mutant(
+        _replaced(Deposits, "retire_if_rolled_back", lambda self, block, seen: False),
+        frozenset({"not-stopped", "span-used-twice"}),
+        rollback.play,
+        5,
+    ),
+    "a store that does not look where it is": Mutant(
+        _replaced(Store, "_check_machine", lambda self, machine: None), frozenset({"not-stopped"}), rollback.play, 1
+    ),
+    "tags that nobody looks at": Mutant(
+        _replaced(Authenticator, "verify", lambda self, tag, *, seen, context, body: True), LET_IN, messages.play
+    ),
+    "tags that don't cover the target": Mutant(
+        _replaced(envelope, "request_context", lambda method, target: b""), LET_IN, messages.play
+    ),
+    "answers' tags that don't cover the request's": Mutant(
+        _replaced(envelope, "answer_context", lambda tag, status: b""), LET_IN, messages.play
+    ),
+    "names that are given to anybody": Mutant(
+        _replaced(Registration, "_claim_name", _given_to_anybody), LET_IN, messages.play
+    ),
+    "requests that are answered twice": Mutant(power.ClaimWithoutALook.patch, LET_IN, messages.play),
+    "a route that is open to more than the table says": Mutant(
+        _replaced(
+            callers,
+            "VERBS",
+            {
+                **callers.VERBS,
+                ("POST", "/v1/reload"): "admin",
+                ("GET", "/v1/hubs"): "keys",
+                ("GET", "/v1/backup"): "observe",
+            },
+        ),
+        LET_IN,
+        callers.play,
     ),
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.power import lives
-from tests.proof import whole
+from tests.proof import callers, messages, rollback, whole
 
 
 class Promise(NamedTuple):
@@ -24,4 +24,7 @@ def _power(seed):
 PROMISES = {
     "power": Promise("nothing lost, nothing reused, whenever power fails", _power, 2_000, 1_000_000),
     "whole": Promise("never a wrong key; a key once all is calm", whole.play, 12, 2_000),
+    "rollback": Promise("restored and cloned machines are stopped, and reuse nothing", rollback.play, 40, 8_000),
+    "messages": Promise("nobody gets in by a message", messages.play, 4, 1_000),
+    "callers": Promise("nobody gets in by the socket", callers.play, 2, 20),
 }
