@@ -14,7 +14,8 @@ from qfagent.store.keys import KeyLog
 from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from tests.power import mutants as power
-from tests.proof import callers, messages, rollback, whole
+from tests.proof import callers, leaks, messages, remains, rollback, whole
+from tests.proof.fleets import breaking
 
 _small = partial(whole.play, clients=2, hours=0.5)
 
@@ -29,6 +30,11 @@ class Mutant(NamedTuple):
     breaks: frozenset
     play: Callable
     seed: int = 0
+    needs: Callable = lambda: None  # what this machine lacks for it, if anything
+
+
+def _nothing(_):
+    """It is broken otherwise."""
 
 
 def _unvalidated(monkeypatch):
@@ -64,6 +70,17 @@ def _given_to_anybody(self, block, owner, peer, proof):
     else:
         self._clients.join(block, from_client=owner, to=holder)
 
+
+CARELESS = """
+import logging
+from qfagent.client.generator import Generator
+log = Generator._log
+async def careless(self, made):
+    logging.getLogger("qfagent").debug("made %s", made.keys[0].reveal().hex())
+    await log(self, made)
+Generator._log = careless
+"""
+FORGETFUL = "from qfagent.store.pads import Erasure; Erasure.perform = lambda self: None"
 
 MUTANTS = {
     "a recoverer that validates nothing": Mutant(_unvalidated, frozenset({"wrong-key"}), whole.play, 2),
@@ -115,5 +132,13 @@ MUTANTS = {
         ),
         LET_IN,
         callers.play,
+        needs=callers.lacks,
+    ),
+    "an agent that logs a key": Mutant(_nothing, frozenset({"leaked"}), partial(leaks.play, prefix=breaking(CARELESS))),
+    "an agent that erases nothing": Mutant(
+        _nothing,
+        frozenset({"left-behind"}),
+        partial(remains.play, keys=10, prefix=breaking(FORGETFUL)),
+        needs=remains.lacks,
     ),
 }

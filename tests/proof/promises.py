@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.power import lives
-from tests.proof import callers, messages, rollback, whole
+from tests.proof import callers, leaks, messages, remains, rollback, whole
 
 
 class Promise(NamedTuple):
@@ -27,4 +27,6 @@ PROMISES = {
     "rollback": Promise("restored and cloned machines are stopped, and reuse nothing", rollback.play, 40, 8_000),
     "messages": Promise("nobody gets in by a message", messages.play, 4, 1_000),
     "callers": Promise("nobody gets in by the socket", callers.play, 2, 20),
+    "remains": Promise("nothing that was spent is left on the disk", remains.play, 1, 50),
+    "leaks": Promise("no secret gets into anything that agents let out", leaks.play, 1, 100),
 }

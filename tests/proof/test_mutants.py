@@ -3,15 +3,14 @@
 import pytest
 
 from qfagent.testing.witness import Broken
-from tests.proof import callers
 from tests.proof.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught(name, monkeypatch):
     mutant = MUTANTS[name]
-    if mutant.play is callers.play and callers.lacks():
-        pytest.skip(callers.lacks())
+    if missing := mutant.needs():
+        pytest.skip(missing)
     mutant.patch(monkeypatch)
     with pytest.raises(Broken) as caught:
         mutant.play(mutant.seed)
