@@ -206,7 +206,9 @@ def parse(text: str) -> Config:
     """The configuration in a TOML text; BadConfig."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise BadConfig("expected TOML: nested too deeply") from error
+    except ValueError as error:  # a number of thousands of digits is no TOMLDecodeError
         raise BadConfig(f"expected TOML: {error}") from error
     try:
         return msgspec.convert(table, Config, dec_hook=_from_text)

@@ -310,6 +310,12 @@ def test_an_unknown_key_that_is_near_nothing_is_refused_without_a_guess():
     assert "client.zzzz: unknown key" == refusal(BASE + "[client]\nzzzz = 1")
 
 
+@pytest.mark.parametrize("value", ["[" * 5000, "{a=" * 5000, "9" * 5000], ids=["arrays", "tables", "digits"])
+def test_what_is_too_much_for_the_reader_of_toml_is_refused(value):
+    """Before, a SIGHUP that met such a file ended the agent."""
+    assert "expected TOML" in refusal(f"{BASE}interface = {value}")
+
+
 @given(st.text(max_size=60))
 def test_whatever_the_text_it_is_valid_or_refused(text):
     with suppress(BadConfig):
