@@ -1,26 +1,28 @@
 """Systems that are broken on purpose; the promise that each breaks, and the life in which it shows."""
 
+import json
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 from qfagent.client.standing import Standing
 from qfagent.client.vetting import Vetting
-from qfagent.dske import envelope, validation
+from qfagent.dske import envelope, shamir, strict_json, validation, wire
 from qfagent.dske.pad import Authenticator
+from qfagent.hub import report
 from qfagent.hub.deposits import Deposits
 from qfagent.hub.registration import Registration
 from qfagent.store.keys import KeyLog
 from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from tests.power import mutants as power
-from tests.proof import callers, leaks, messages, remains, rollback, whole
+from tests.proof import arithmetic, callers, inputs, leaks, messages, remains, requests, rollback, whole
 from tests.proof.fleets import breaking
 
 _small = partial(whole.play, clients=2, hours=0.5)
 
 
-LET_IN = frozenset({"let-in"})
+LET_IN, WRONG = frozenset({"let-in"}), frozenset({"wrong-arithmetic"})
 
 
 class Mutant(NamedTuple):
@@ -69,6 +71,25 @@ def _given_to_anybody(self, block, owner, peer, proof):
         self._clients.bind(owner, peer)
     else:
         self._clients.join(block, from_client=owner, to=holder)
+
+
+def _untied(keys, c, d):
+    blocks = [int.from_bytes(keys[at : at + 16], "big") for at in range(0, len(keys), 16)]
+    total = reduce(
+        lambda total, v: arithmetic.product(total, int.from_bytes(c, "big"), arithmetic.BLOCK) ^ v,
+        [*reversed(blocks), int.from_bytes(d, "big")],
+        0,
+    )
+    return total.to_bytes(16, "big")
+
+
+def _hoard(monkeypatch):
+    kept, decode = [], wire.decode
+    monkeypatch.setattr(wire, "decode", lambda kind, data: decode(kind, kept.append(str(data)) or data))
+
+
+async def _unforeseen(_):
+    raise KeyError("a fault that nobody foresaw")
 
 
 CARELESS = """
@@ -140,5 +161,18 @@ MUTANTS = {
         frozenset({"left-behind"}),
         partial(remains.play, keys=10, prefix=breaking(FORGETFUL)),
         needs=remains.lacks,
+    ),
+    "products of another field": Mutant(
+        _replaced(shamir, "_times", lambda a: bytes(arithmetic.product(a, b, 0x11D) for b in range(256))),
+        WRONG,
+        arithmetic.play,
+    ),
+    "a validation tag without its last term": Mutant(_replaced(validation, "tag", _untied), WRONG, arithmetic.play),
+    "a parser that trusts its input": Mutant(
+        _replaced(strict_json, "loads", json.loads), frozenset({"unhandled"}), inputs.play
+    ),
+    "a parser that keeps what it has read": Mutant(_hoard, frozenset({"memory-grows"}), inputs.play),
+    "a route that trusts its caller": Mutant(
+        _replaced(report, "report_pool", _unforeseen), frozenset({"unhandled"}), requests.play, 1
     ),
 }

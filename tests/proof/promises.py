@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.power import lives
-from tests.proof import callers, leaks, messages, remains, rollback, whole
+from tests.proof import arithmetic, callers, fuzz, inputs, leaks, messages, remains, requests, rollback, whole
 
 
 class Promise(NamedTuple):
@@ -29,4 +29,8 @@ PROMISES = {
     "callers": Promise("nobody gets in by the socket", callers.play, 2, 20),
     "remains": Promise("nothing that was spent is left on the disk", remains.play, 1, 50),
     "leaks": Promise("no secret gets into anything that agents let out", leaks.play, 1, 100),
+    "inputs": Promise("no input breaks a parser", inputs.play, 60, 2_000),
+    "fuzz": Promise("no input breaks a parser, with an eye on what is covered", fuzz.play, 0, 900),
+    "requests": Promise("no request breaks an agent", requests.play, 6, 1_000),
+    "arithmetic": Promise("the arithmetic is right", arithmetic.play, 40, 700),
 }
