@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.power import lives
-from tests.proof import arithmetic, callers, fuzz, inputs, leaks, messages, remains, requests, rollback, whole
+from tests.proof import arithmetic, callers, fuzz, inputs, leaks, load, messages, remains, requests, rollback, whole
 
 
 class Promise(NamedTuple):
@@ -33,4 +33,6 @@ PROMISES = {
     "fuzz": Promise("no input breaks a parser, with an eye on what is covered", fuzz.play, 0, 900),
     "requests": Promise("no request breaks an agent", requests.play, 6, 1_000),
     "arithmetic": Promise("the arithmetic is right", arithmetic.play, 40, 700),
+    "load": Promise("it answers under load", load.play, 1, 0),
+    "hour": Promise("it answers under load, within 20 ms, and its memory is flat over an hour", load.play_hour, 0, 1),
 }

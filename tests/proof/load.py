@@ -1,0 +1,117 @@
+"""It answers under load: a hub with 1,000 idle and 200 busy clients, a client agent with 100 callers of two users.
+
+* Slow writers, slow readers and connections that are half open are part of both crowds.
+* Status is asked for all the while: its 99th percentile counts, and memory after the first third.
+"""
+
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from qfagent.testing.processes import AgentProcess, free_port
+from qfagent.testing.witness import Broken
+
+BUSY, IDLE, SLOW, SILENT, CALLERS = 200, 1000, 30, 50, 50
+SECONDS, GROWTH = 15, 3.0  # of a life in brief; MiB
+BRIEF, FULL = {50: 0.05, 99: 5.0}, {99: 0.02}  # seconds by percentile: where others use the machine, too; alone
+STRANGER, GROUP = 51_011, 1  # a user in the key group, where there is a root to make one
+
+
+def play(seed, *, seconds=SECONDS, limits=BRIEF):
+    """One crowd at a hub and one at a client, at the same time; percentiles in microseconds."""
+    with tempfile.TemporaryDirectory(prefix="qf-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        port = free_port()
+        agents = _agents(Path(folder), port)
+        try:
+            for agent in agents:
+                agent.start()
+            for agent in agents:
+                agent.wait_up()
+            return _measure(*agents, port, seconds, limits)
+        finally:
+            for agent in agents:
+                agent.stop()
+
+
+def play_hour(seed):
+    """The promise itself, which wants a machine for itself."""
+    return play(seed, seconds=3600, limits=FULL)
+
+
+def _agents(folder, port):
+    pads = "[hub.provisioner]\npool_size = 20\nuser_bytes = 65536\nserver_bytes = 65536"
+    hub = AgentProcess(folder, "hub", f'role = "hub"\n[hub]\nfqdn = "127.0.0.1"\nlisten = "127.0.0.1:{port}"\n{pads}')
+    client = AgentProcess(folder, "client", 'role = "client"')
+    client.config.write_text(client.config.read_text() + 'group = "daemon"\nadmin_group = "adm"\n')
+    return hub, client
+
+
+def _measure(hub, client, port, seconds, limits):
+    files = [_taken(hub) for _ in range(BUSY)]
+    at_hub = {"hub": ["127.0.0.1", port], "files": files, "idle": IDLE, "slow": SLOW, "silent": SILENT}
+    at_client = {"socket": str(client.socket), "caller": CALLERS, "slow_caller": 5}
+    crowds = [_crowd(told, seconds) for told in (at_hub, at_client, at_client | _somebody_else())]
+    time.sleep(seconds / 3)
+    before = [agent.resident_mib() for agent in (hub, client)]
+    waits = {agent.name: [] for agent in (hub, client)}
+    until = time.monotonic() + seconds * 2 / 3 - 2
+    while time.monotonic() < until:
+        for agent in (hub, client):
+            began = time.perf_counter()
+            agent.agent.status()
+            waits[agent.name].append(time.perf_counter() - began)
+        time.sleep(0.04)
+    grown = {
+        agent.name: agent.resident_mib() - was for agent, was in zip((hub, client), before, strict=True)
+    }  # while the crowds are still there
+    answers = [json.loads(crowd.communicate()[0]) for crowd in crowds]
+    return _judge(waits, grown, answers, limits)
+
+
+def _judge(waits, grown, answers, limits):
+    found = {}
+    for name, all_waits in waits.items():
+        cuts = statistics.quantiles(all_waits, n=100)
+        found |= {f"status of {name}, p{part} in us": int(cuts[part - 1] * 1e6) for part in (50, 99)}
+        for part, limit in limits.items():
+            if cuts[part - 1] > limit:
+                raise Broken("too-slow", f"status of {name}: {cuts[part - 1] * 1000:.1f} ms at percentile {part}")
+    for name, mib in grown.items():
+        found[f"growth of {name} in KiB"] = int(mib * 1024)
+        if mib > GROWTH:
+            raise Broken("memory-grows", f"{name}: {mib:.1f} MiB more than after a third of the time")
+    heard = {what: number for one in answers for what, number in one.items()}
+    if not (heard.get("fetch 200") and heard.get("caller 200")):
+        raise Broken("no-answers", f"{heard}")
+    return found | heard
+
+
+def _crowd(told, seconds):
+    crowd = subprocess.Popen(
+        [sys.executable, "-m", "tests.proof.crowd"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    crowd.stdin.write(json.dumps(told | {"seconds": seconds}))
+    crowd.stdin.close()
+    crowd.stdin = None
+    return crowd
+
+
+def _somebody_else():
+    return {"uid": STRANGER, "groups": [GROUP]} if os.geteuid() == 0 else {}
+
+
+def _taken(hub):
+    file = io.BytesIO()
+    hub.agent.take_from_pool(file)
+    return file.getvalue().decode()
