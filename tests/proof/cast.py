@@ -94,10 +94,9 @@ class Mortal:
         await self.boot()
 
     async def recover(self):
-        """Its disk and its clock are well, and it is up."""
+        """Its disk is well, and it is up."""
         self.disk.heal()
         self.disk.power_off_after(None)
-        self.clock.set_right()
         if not self.is_up:
             await self.crash()
             await self.boot()

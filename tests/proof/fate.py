@@ -14,12 +14,13 @@ DAY = 86_400
 class Fate:
     """Strikes `mesh` again and again, every `pause` seconds on average."""
 
-    def __init__(self, mesh, liars, *, pause):
+    def __init__(self, mesh, liars, *, pause, blows):
         self._mesh, self._liars, self._pause, self.chance = mesh, liars, pause, mesh.chance
+        self._weights = blows
         self.blows = Counter()
 
     async def strike(self):
-        names, weights = list(BLOWS), list(BLOWS.values())
+        names, weights = list(self._weights), list(self._weights.values())
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(self.chance.expovariate(1 / self._pause))
@@ -85,16 +86,25 @@ class Fate:
     # --- clocks
 
     async def set_clock(self):
-        machine = self._one(self._mesh.machines)
-        machine.clock.jump(self.chance.choice((-1, 1)) * math.exp(self.chance.uniform(0, math.log(30 * DAY))))
+        """A clock is set, and set right after a while."""
+        machine = await self.set_clock_for_good()
         await self._last()
         machine.clock.set_right()
 
     async def stop_clock(self):
-        machine = self._one(self._mesh.machines)
-        machine.clock.stop()
+        machine = await self.stop_clock_for_good()
         await self._last()
         machine.clock.set_right()
+
+    async def set_clock_for_good(self):
+        machine = self._one(self._mesh.machines)
+        machine.clock.jump(self.chance.choice((-1, 1)) * math.exp(self.chance.uniform(0, math.log(30 * DAY))))
+        return machine
+
+    async def stop_clock_for_good(self):
+        machine = self._one(self._mesh.machines)
+        machine.clock.stop()
+        return machine
 
     # --- lies
 
@@ -128,3 +138,4 @@ BLOWS = {
     "stop_clock": 0.5,
     "lie": 2,
 }
+CLOCKS = {"set_clock_for_good": 3, "stop_clock_for_good": 1}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial, reduce
 from typing import NamedTuple
 
+from qfagent.client.exchange import Exchange
 from qfagent.client.standing import Standing
 from qfagent.client.vetting import Vetting
 from qfagent.dske import envelope, shamir, strict_json, validation, wire
@@ -17,6 +18,7 @@ from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from tests.power import mutants as power
 from tests.proof import arithmetic, callers, inputs, leaks, messages, remains, requests, rollback, whole
+from tests.proof.fate import CLOCKS
 from tests.proof.fleets import breaking
 
 _small = partial(whole.play, clients=2, hours=0.5)
@@ -26,7 +28,10 @@ LET_IN, WRONG = frozenset({"let-in"}), frozenset({"wrong-arithmetic"})
 
 
 class Mutant(NamedTuple):
-    """`patch(monkeypatch)` breaks the system; then `play(seed)` raises Broken with one of these promises."""
+    """`patch(monkeypatch)` breaks the system; then `play` raises Broken with one of these promises.
+
+    `seed` is the first life to look at; others follow, since what a life meets changes with the code.
+    """
 
     patch: Callable
     breaks: frozenset
@@ -71,6 +76,15 @@ def _given_to_anybody(self, block, owner, peer, proof):
         self._clients.bind(owner, peer)
     else:
         self._clients.join(block, from_client=owner, to=holder)
+
+
+def _timely(monkeypatch):
+    open_all = Exchange._open_all
+
+    def open_what_has_not_expired(self, shares):
+        return open_all(self, [share for share in shares if share.expires_at > self._now()])
+
+    monkeypatch.setattr(Exchange, "_open_all", open_what_has_not_expired)
 
 
 def _untied(keys, c, d):
@@ -161,6 +175,12 @@ MUTANTS = {
         frozenset({"left-behind"}),
         partial(remains.play, keys=10, prefix=breaking(FORGETFUL)),
         needs=remains.lacks,
+    ),
+    "a recoverer that goes by its own clock": Mutant(
+        _timely,
+        frozenset({"no-key", "key-lost"}),
+        partial(whole.play, clients=2, hours=0.5, blows=CLOCKS),
+        1,
     ),
     "products of another field": Mutant(
         _replaced(shamir, "_times", lambda a: bytes(arithmetic.product(a, b, 0x11D) for b in range(256))),

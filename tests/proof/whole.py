@@ -13,7 +13,7 @@ from qfagent.dske import ids
 from qfagent.testing.witness import Broken, Which
 from tests.proof import seeded
 from tests.proof.cast import Client, Hub, Mesh
-from tests.proof.fate import Fate
+from tests.proof.fate import BLOWS, CLOCKS, Fate
 from tests.proof.tools import Tools
 
 SHARE_TTL = 6 * 3600  # seconds
@@ -21,16 +21,26 @@ CALM = 3700.0  # seconds: longer than any back-off, and than the memory of a fet
 HUBS, CLIENTS, SPELLS, HOURS = 5, 3, 1, 1
 
 
-def play(seed, *, clients=CLIENTS, spells=SPELLS, hours=HOURS):
+def play(seed, *, clients=CLIENTS, spells=SPELLS, hours=HOURS, blows=BLOWS):
     """One mesh with 5 hubs; how often what happened, and the trace under "trace"."""
-    return seeded.run(partial(_play, clients=clients, spells=spells, hours=hours), seed)
+    return seeded.run(partial(_play, clients=clients, spells=spells, hours=hours, blows=blows), seed)
 
 
-async def _play(chance, *, clients, spells, hours):
+def play_month(seed):
+    """Thirty days of 5 hubs and 10 clients, with a calm after every day."""
+    return play(seed, clients=10, spells=30, hours=24)
+
+
+def play_time(seed):
+    """Nothing happens but to the clocks, and nobody ever sets them right."""
+    return play(seed, blows=CLOCKS)
+
+
+async def _play(chance, *, clients, spells, hours, blows):
     async with trio.open_nursery() as nursery:
         mesh = Mesh(nursery, chance)
         try:
-            history = History(mesh)
+            history = History(mesh, blows)
             await history.begin(clients)
             for _ in range(spells):
                 await history.suffer(hours * 3600)
@@ -45,12 +55,13 @@ async def _play(chance, *, clients, spells, hours):
 class History:
     """One mesh from its first day on."""
 
-    def __init__(self, mesh):
+    def __init__(self, mesh, blows):
         self.mesh, self.chance = mesh, mesh.chance
         self.k = self.chance.choice((2, 3))
         self._liars = []
         self.tools = Tools(mesh, pause=self.chance.choice((60, 300, 1200)))
-        self.fate = Fate(mesh, self._liars, pause=self.chance.choice((30, 120, 600)))
+        self.fate = Fate(mesh, self._liars, pause=self.chance.choice((30, 120, 600)), blows=blows)
+        self._rights_clocks = blows is not CLOCKS
         self._size = self.chance.choice((16_384, 65_536))
 
     async def begin(self, clients):
@@ -82,6 +93,8 @@ class History:
         self.mesh.weather.calm()
         for machine in self.mesh.machines:
             await machine.recover()
+            if self._rights_clocks:
+                machine.clock.set_right()
         for hub in self.mesh.hubs.values():
             hub.reachable = True
         await self._supply()

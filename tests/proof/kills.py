@@ -1,0 +1,56 @@
+"""Nothing lost, nothing reused, when real processes are killed at any moment under load.
+
+* A tap on every hub's wire sees every span that leaves; what callers were told is held against what they get.
+"""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from random import Random
+
+from qfagent.testing.witness import Broken
+from tests.proof.fleets import Tapped
+from tests.system.test_kill import Load, recover_the_rest
+
+KILLS, HUBS, CALLERS = 50, 3, 4
+
+
+def play(seed):
+    """Fifty kills; what they interrupted."""
+    chance = Random(seed)
+    with tempfile.TemporaryDirectory(prefix="qf-", dir="/tmp") as folder, Tapped(Path(folder), pad=1 << 20) as fleet:
+        fleet.begin(hubs=HUBS)
+        load = Load(fleet)
+        callers = [threading.Thread(target=load.work) for _ in range(CALLERS)]
+        for caller in callers:
+            caller.start()
+        _kill(fleet, chance)
+        load.stop.set()
+        for caller in callers:
+            caller.join()
+        for client in fleet.clients.values():
+            fleet.wait_hubs(client, 2)
+        recover_the_rest(fleet, load)
+        return _judge(load, fleet.record)
+
+
+def _kill(fleet, chance):
+    machines = [*fleet.hubs.values(), *fleet.clients.values()]
+    for _ in range(KILLS):
+        victim = chance.choice(machines)
+        time.sleep(chance.uniform(0.0, 0.4))
+        victim.kill()
+        victim.start()
+        victim.wait_up()
+
+
+def _judge(load, record):
+    for promise, found in (
+        ("span-used-twice", record.violations),
+        ("wrong-key", load.wrong),
+        ("key-released-twice", load.released_twice),
+    ):
+        if found:
+            raise Broken(promise, f"{found}")
+    return {"kills": KILLS, "keys": len(load.recovered), "messages": record.messages}
