@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types bench deb test-deb lock clean
+.PHONY: demo test check lint types prove prove-quick bench deb test-deb lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/qfagent demo
@@ -11,7 +11,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest -n 2
 
-check: lint types test
+check: lint types test prove-quick
+
+prove: $(VENV)/.tools  # hours: every promise at full length, see docs/reliability.md
+	-$(BIN)/pip install --quiet --disable-pip-version-check '.[fuzz]'
+	$(BIN)/python -m tests.proof
+
+prove-quick: $(VENV)/.tools  # minutes
+	$(BIN)/python -m tests.proof --quick
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
@@ -49,4 +56,4 @@ $(VENV)/.tools: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
