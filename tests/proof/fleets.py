@@ -91,4 +91,4 @@ class Tapped(Fleet):
 
 def breaking(code):
     """The prefix of an agent that is broken by some code before it starts."""
-    return ("env", f"PYTHONPATH={BROKEN}", f"BROKEN={code}")
+    return ("env", f"PYTHONPATH={BROKEN}:{BROKEN.parents[2]}", f"BROKEN={code}")

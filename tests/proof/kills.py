@@ -16,28 +16,32 @@ from tests.system.test_kill import Load, recover_the_rest
 KILLS, HUBS, CALLERS = 50, 3, 4
 
 
-def play(seed):
-    """Fifty kills; what they interrupted."""
-    chance = Random(seed)
-    with tempfile.TemporaryDirectory(prefix="qf-", dir="/tmp") as folder, Tapped(Path(folder), pad=1 << 20) as fleet:
+def play(seed, *, kills=KILLS, prefix=()):
+    """So many kills; what they interrupted."""
+    made = tempfile.TemporaryDirectory(prefix="qf-", dir="/tmp")
+    with made as folder, Tapped(Path(folder), pad=1 << 20, prefix=prefix) as fleet:
         fleet.begin(hubs=HUBS)
-        load = Load(fleet)
-        callers = [threading.Thread(target=load.work) for _ in range(CALLERS)]
-        for caller in callers:
-            caller.start()
-        _kill(fleet, chance)
-        load.stop.set()
-        for caller in callers:
-            caller.join()
-        for client in fleet.clients.values():
-            fleet.wait_hubs(client, 2)
-        recover_the_rest(fleet, load)
-        return _judge(load, fleet.record)
+        return _killed(fleet, Random(seed), kills)
 
 
-def _kill(fleet, chance):
+def _killed(fleet, chance, kills):
+    load = Load(fleet)
+    callers = [threading.Thread(target=load.work) for _ in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    _kill(fleet, chance, kills)
+    load.stop.set()
+    for caller in callers:
+        caller.join()
+    for client in fleet.clients.values():
+        fleet.wait_hubs(client, 2)
+    recover_the_rest(fleet, load)
+    return _judge(load, fleet.record) | {"kills": kills}
+
+
+def _kill(fleet, chance, kills):
     machines = [*fleet.hubs.values(), *fleet.clients.values()]
-    for _ in range(KILLS):
+    for _ in range(kills):
         victim = chance.choice(machines)
         time.sleep(chance.uniform(0.0, 0.4))
         victim.kill()
@@ -53,4 +57,4 @@ def _judge(load, record):
     ):
         if found:
             raise Broken(promise, f"{found}")
-    return {"kills": KILLS, "keys": len(load.recovered), "messages": record.messages}
+    return {"keys": len(load.recovered), "messages": record.messages}

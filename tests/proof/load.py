@@ -23,18 +23,19 @@ BRIEF, FULL = {50: 0.05, 99: 5.0}, {99: 0.02}  # seconds by percentile: where ot
 STRANGER, GROUP = 51_011, 1  # a user in the key group, where there is a root to make one
 
 
-def play(seed, *, seconds=SECONDS, limits=BRIEF):
+def play(seed, *, seconds=SECONDS, limits=BRIEF, busy=BUSY, prefix=()):
     """One crowd at a hub and one at a client, at the same time; percentiles in microseconds."""
     with tempfile.TemporaryDirectory(prefix="qf-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         port = free_port()
-        agents = _agents(Path(folder), port)
+        agents = _agents(Path(folder), port, prefix)
         try:
             for agent in agents:
                 agent.start()
             for agent in agents:
                 agent.wait_up()
-            return _measure(*agents, port, seconds, limits)
+            files = [_taken(agents[0]) for _ in range(busy)]
+            return _measure(*agents, seconds, limits, {"hub": ["127.0.0.1", port], "files": files})
         finally:
             for agent in agents:
                 agent.stop()
@@ -45,17 +46,17 @@ def play_hour(seed):
     return play(seed, seconds=3600, limits=FULL)
 
 
-def _agents(folder, port):
+def _agents(folder, port, prefix):
     pads = "[hub.provisioner]\npool_size = 20\nuser_bytes = 65536\nserver_bytes = 65536"
     hub = AgentProcess(folder, "hub", f'role = "hub"\n[hub]\nfqdn = "127.0.0.1"\nlisten = "127.0.0.1:{port}"\n{pads}')
     client = AgentProcess(folder, "client", 'role = "client"')
     client.config.write_text(client.config.read_text() + 'group = "daemon"\nadmin_group = "adm"\n')
+    hub.prefix = client.prefix = prefix
     return hub, client
 
 
-def _measure(hub, client, port, seconds, limits):
-    files = [_taken(hub) for _ in range(BUSY)]
-    at_hub = {"hub": ["127.0.0.1", port], "files": files, "idle": IDLE, "slow": SLOW, "silent": SILENT}
+def _measure(hub, client, seconds, limits, at_hub):
+    at_hub |= {"idle": IDLE, "slow": SLOW, "silent": SILENT}
     at_client = {"socket": str(client.socket), "caller": CALLERS, "slow_caller": 5}
     crowds = [_crowd(told, seconds) for told in (at_hub, at_client, at_client | _somebody_else())]
     time.sleep(seconds / 3)

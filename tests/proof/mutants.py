@@ -17,7 +17,7 @@ from qfagent.store.keys import KeyLog
 from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from tests.power import mutants as power
-from tests.proof import arithmetic, callers, inputs, leaks, messages, remains, requests, rollback, whole
+from tests.proof import arithmetic, callers, inputs, kills, leaks, load, messages, remains, requests, rollback, whole
 from tests.proof.fate import CLOCKS
 from tests.proof.fleets import breaking
 
@@ -115,6 +115,16 @@ async def careless(self, made):
     await log(self, made)
 Generator._log = careless
 """
+IN_PROCESS = "from pytest import MonkeyPatch as M; from tests.power.mutants import {0}; {0}.patch(M())"
+SLUGGISH = """
+import trio
+from qfagent.agent import Frame
+status = Frame.status
+async def slow(self):
+    await trio.sleep(0.1)
+    return await status(self)
+Frame.status = slow
+"""
 FORGETFUL = "from qfagent.store.pads import Erasure; Erasure.perform = lambda self: None"
 
 MUTANTS = {
@@ -170,6 +180,14 @@ MUTANTS = {
         needs=callers.lacks,
     ),
     "an agent that logs a key": Mutant(_nothing, frozenset({"leaked"}), partial(leaks.play, prefix=breaking(CARELESS))),
+    "an agent that takes spans twice": Mutant(
+        _nothing,
+        frozenset({"span-used-twice"}),
+        partial(kills.play, kills=1, prefix=breaking(IN_PROCESS.format("TakenWithoutMovingOn"))),
+    ),
+    "an agent that is slow to say how it is": Mutant(
+        _nothing, frozenset({"too-slow"}), partial(load.play, seconds=8, busy=5, prefix=breaking(SLUGGISH))
+    ),
     "an agent that erases nothing": Mutant(
         _nothing,
         frozenset({"left-behind"}),
