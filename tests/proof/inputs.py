@@ -26,14 +26,21 @@ def play(seed):
     """Some runs of every parser."""
     chance, runs = Random(seed), Counter()
     gc.freeze()  # what was there before need not be looked at again and again
-    for name, parser in PARSERS.items():
-        _run(name, parser, chance, RUNS // 2)
-        before = _blocks()
-        _run(name, parser, chance, RUNS // 2)
-        if _blocks() > before + GROWTH:
-            raise Broken("memory-grows", f"{name}: from {before} to {_blocks()} blocks")
-        runs[name] += RUNS
+    try:
+        for name, parser in PARSERS.items():
+            _play(name, parser, chance)
+            runs[name] += RUNS
+    finally:
+        gc.unfreeze()
     return runs
+
+
+def _play(name, parser, chance):
+    _run(name, parser, chance, RUNS // 2)
+    before = _blocks()
+    _run(name, parser, chance, RUNS // 2)
+    if _blocks() > before + GROWTH:
+        raise Broken("memory-grows", f"{name}: from {before} to {_blocks()} blocks")
 
 
 def _run(name, parser, chance, times):
