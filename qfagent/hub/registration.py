@@ -3,6 +3,7 @@
 * protocol.md section 6, Register. A name is bound once; a further pool file for it needs a proof from a block that the
   peer holds here, whose span is claimed only together with the binding.
 * A block that is bound already gets its first answer again, whoever lost it.
+* The name that waits for approval is the first that its file asked for: what the operator has seen stays true.
 """
 
 from qfagent.dske import wire
@@ -65,7 +66,9 @@ class Registration:
 
     def _check_binding(self, owner: Client, peer: str) -> None:
         if self._rules.binding == "manual":
-            if owner.wanted != peer:
+            if owner.wanted is None:
                 self._clients.want(owner, peer)
                 self._rules.note("client.waiting", client=owner.id, peer=peer)
+            elif owner.wanted != peer:
+                raise Refusal("binding-refused", f"this file waits for approval under another name: {owner.wanted}")
             raise Refusal("binding-refused", "an operator of this hub has to approve the name first")

@@ -322,6 +322,30 @@ async def test_asking_again_while_waiting_is_told_once(strict):
     assert 1 == len([name for name, _ in strict.events if name == "client.waiting"])
 
 
+async def test_the_name_that_waits_is_the_first_that_was_asked_for(strict):
+    """Before, whoever held the file could ask for another name between the operator's look and their approval."""
+    counter, voice = Counter(strict), strict.voice()
+    voice.register("bob")
+    seen = await counter.listed(voice.block.name)
+    heard = voice.register("alice")
+    await counter.registry.approve(seen.id)
+
+    assert (403, "binding-refused", True) == (heard.status, heard.slug, heard.authenticated)
+    assert ("bob", "bob") == (seen.wanted, (await counter.listed(voice.block.name)).peer)
+    assert ["bob"] == [fields["peer"] for name, fields in strict.events if name == "client.waiting"]
+    assert (409, "name-mismatch") == voice.register("alice")[:2]
+
+
+async def test_the_name_that_waits_is_the_first_across_power_loss(strict):
+    voice = strict.voice()
+    voice.register("bob")
+    strict.disk.crash()
+    strict.boot()
+    voice.register("alice")
+
+    assert "bob" == strict.books.clients.get(voice.block.client_id).wanted
+
+
 async def test_a_named_file_waits_for_nobody(strict):
     counter = Counter(strict)
     added = await counter.registry.add("alice")

@@ -165,6 +165,25 @@ async def test_waiting_for_approval_costs_no_psrd(network):
     assert spent == alice.client.desk.ledger.consumed
 
 
+async def test_the_operator_approves_the_name_that_they_saw_and_no_other(network):
+    """The file's holder takes another name as soon as the operator has looked."""
+    hub = await network.add_hub("h1", 'binding = "manual"')
+    mallory = await network.add_client("bob")
+    await network.carry(hub, mallory)
+    await settle()
+    [seen] = [client for client in await hub.hub.registry.listing() if client.state == "waiting"]
+    await mallory.crash()
+    mallory.config = (await network.add_client("alice")).config
+    await mallory.boot()
+    await settle()
+    await hub.hub.registry.approve(seen.id)
+    await settle(7200)
+
+    assert "bob" == seen.wanted
+    assert ["bob"] == [client.peer for client in await hub.hub.registry.listing() if client.peer is not None]
+    assert not mallory.happened("psrd.registered")
+
+
 async def test_what_a_hub_refuses_for_good_costs_little(connected):
     network = await connected(hubs=2)
     await network.hubs["h1"].hub.registry.add("carol")
