@@ -42,6 +42,7 @@ class Deposits:
     def fetch(self, recoverer: Client, block: str, request: wire.Fetch) -> wire.Shares:
         """What was asked for and can be opened with the request's block or a listed one."""
         openable = {block, *self._listed(recoverer, [entry for entry in request.seen if entry.block != block])}
+        self._clients.listed(recoverer, openable)
         name = recoverer.peer or ""
         for done in request.done:
             self._shares.finish(name, done.generator, done.secret_id)

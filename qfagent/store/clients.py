@@ -5,7 +5,7 @@
   registered, the file is to be removed), `none`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import msgspec
@@ -58,7 +58,8 @@ class Stock(msgspec.Struct, frozen=True):
 class Clients:
     """The clients of a hub, and whose block is whose.
 
-    What every message asks for is kept in memory, and forgotten whenever something else than `latest` changes.
+    What every message asks for is kept in memory, and forgotten whenever something else than `latest` changes. What
+    a client has left out of its latest fetch is known in memory only, until the next start.
     """
 
     def __init__(self, database: Database, random: Callable[[int], bytes]) -> None:
@@ -67,6 +68,7 @@ class Clients:
         self._peers: dict[str, str] = {}  # peer -> client
         self._blocks: dict[str, tuple[str, str]] = {}  # block -> state, owner
         self._ready: dict[str, tuple[str, ...]] = {}  # client -> registered blocks, the newest first
+        self._left_out: set[str] = set()  # registered blocks that their clients can't open anything under
 
     def flush(self) -> None:
         """Nothing waits to be written."""
@@ -164,6 +166,7 @@ class Clients:
 
     def heard(self, client: Client, block: str, *, now: int) -> None:
         """The client's latest request verified under this block."""
+        self._left_out.discard(block)
         if client.latest != block or client.last_seen is None or now - client.last_seen >= _SEEN_STEP:
             sql = "UPDATE clients SET latest = ?, last_seen = ? WHERE id = ?"
             self._database.execute(sql, block, now, client.id)
@@ -199,7 +202,18 @@ class Clients:
         return self._database.row("SELECT 1 FROM blocks WHERE owner = ?", client) is not None
 
     def ready_blocks(self, client: Client) -> tuple[str, ...]:
-        """The client's registered blocks that it can still speak under, the one of its latest request first."""
+        """The client's registered blocks to wrap under, that of its latest request first, then the newest.
+
+        Only those that it can still speak under, and that it has not left out of its latest fetch.
+        """
+        return tuple(block for block in self._speaking(client) if block not in self._left_out)
+
+    def listed(self, client: Client, blocks: Collection[str]) -> None:
+        """The client holds no other registered block than these, until it says so."""
+        self._left_out.difference_update(blocks)
+        self._left_out.update(block for block in self._speaking(client) if block not in blocks)
+
+    def _speaking(self, client: Client) -> tuple[str, ...]:
         if client.id not in self._ready:
             usable = f"state = 'ready' AND (id = ?2 OR user_bytes - {PROOF_BYTES} - seen >= {AUTH_BYTES})"
             sql = f"SELECT id FROM blocks WHERE owner = ?1 AND {usable} ORDER BY id = ?2 DESC, born DESC"

@@ -364,6 +364,70 @@ def test_when_the_latest_block_is_full_another_is_used(house):
     assert sorted(blocks, key=[one.block.id, two.block.id].index) == blocks
 
 
+def fill_up(house, voice):
+    """The block has no room for a share any more, as after many of them; its client has fetched since."""
+    ledger, server = house.books.ledger, len(voice.block.server)
+    house.run(lambda: ledger.take(voice.block.id, ledger.room(voice.block.id) - server // 16))
+    voice.fetch()
+
+
+def test_a_block_that_the_latest_fetch_has_left_out_is_not_fallen_back_to(three, house):
+    """Before, the hub said `stored`, under a block that the recoverer had retired: nobody could ever open that."""
+    alice, _, two = three
+    fill_up(house, two)
+
+    assert ["recoverer-exhausted"] == alice.statuses(deposit_of("bob"))
+    assert [] == house.shares()
+
+
+def test_what_happens_at_the_hub_does_not_bring_back_a_block_that_was_left_out(three, house):
+    alice, _, two = three
+    fill_up(house, two)
+    house.voice("carol")
+
+    assert ["recoverer-exhausted"] == alice.statuses(deposit_of("bob"))
+
+
+def test_a_block_that_is_listed_again_is_fallen_back_to_again(three, house):
+    alice, one, two = three
+    fill_up(house, two)
+    two.fetch(seen=[{"block": one.block.id, "seen": one.seen}])
+
+    assert ["stored"] == alice.statuses(deposit_of("bob"))
+    assert one.block.id == house.shares()[-1][3]
+
+
+def test_a_block_that_speaks_again_is_one_to_wrap_under_again(three, house):
+    alice, one, two = three
+    fill_up(house, two)
+    one.deposit(deposit_of("alice"))
+    two.deposit(deposit_of("alice"))
+
+    assert ["stored"] == alice.statuses(deposit_of("bob"))
+    assert one.block.id == house.shares()[-1][3]
+
+
+def test_a_block_that_was_registered_since_the_latest_fetch_is_fallen_back_to(house):
+    alice, one = house.voice("alice"), house.voice("bob")
+    fill_up(house, one)
+    two = house.voice()
+    assert two.register("bob", proof=one).status == 200
+    one.deposit(deposit_of("alice"))
+
+    assert ["stored"] == alice.statuses(deposit_of("bob"))
+    assert two.block.id == house.shares()[-1][3]
+
+
+def test_until_a_recoverer_fetches_again_after_a_start_all_its_blocks_count(three, house):
+    """Hubs that were all started anew would refuse a recoverer who has nothing to fetch, and never have anything."""
+    alice, one, two = three
+    fill_up(house, two)
+    house.restart()
+
+    assert ["stored"] == alice.statuses(deposit_of("bob"))
+    assert one.block.id == house.shares()[-1][3]
+
+
 def test_only_shares_under_the_requests_block_or_a_listed_one_are_shown(three):
     alice, one, two = three
     first, second = deposit_of("bob"), deposit_of("bob")
