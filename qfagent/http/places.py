@@ -41,6 +41,10 @@ class Places:
         self._taken[peer] += 1
         self._total += 1
 
+    def is_overrun(self, peer: Hashable) -> bool:
+        """Whether all of the peer's places are taken, and all of its queue."""
+        return not self._is_free(peer) and self._waiting[peer] >= self._limits.queue
+
     def leave(self, peer: Hashable) -> None:
         """Gives the place back."""
         _less(self._taken, peer)
@@ -53,7 +57,7 @@ class Places:
         self._changed.unpark_all()
 
     async def _wait(self, peer: Hashable) -> None:
-        if self._waiting[peer] >= self._limits.queue:
+        if self.is_overrun(peer):
             raise Crowded
         self._waiting[peer] += 1
         try:

@@ -1,6 +1,7 @@
 """A server answers HTTP/1.1 on any listener or stream of trio, strictly, and stops without dropping a request.
 
 * Nothing is accepted beyond what may be connected or wait; the kernel's backlog holds the rest.
+* One peer takes up no more of that than its own places and queue: what it connects beyond them is closed at once.
 * `stop` closes idle connections at once; a request under way is answered first.
 * Out of file descriptors means a short rest, neither a crash nor a spin.
 * A broken connection never ends the server; what a handler raises does, so a handler always returns.
@@ -17,7 +18,7 @@ from qfagent.http.connection import Admit, Connection, Handler, Service
 from qfagent.http.encoding import encode_answer
 from qfagent.http.limits import Limits
 from qfagent.http.message import problem
-from qfagent.http.parting import part
+from qfagent.http.parting import dismiss, part
 from qfagent.http.places import Places
 
 Identify = Callable[[trio.abc.Stream], object]
@@ -98,13 +99,16 @@ class Server:
             await trio.aclose_forcefully(stream)
 
     async def _serve_or_refuse(self, stream: trio.abc.Stream) -> None:
+        say_goodbye = part
         try:
             peer = self._identify(stream)
             place = self._peer_key(peer)
+            if self._places.is_overrun(place):
+                say_goodbye = dismiss
             await self._places.take(place)
         except AgentError as error:
             last_words = encode_answer(problem(error), keep_alive=False)
-            await part(stream, last_words, seconds=self._limits.farewell_seconds)
+            await say_goodbye(stream, last_words, seconds=self._limits.farewell_seconds)
         except OSError:
             return  # the peer had gone before it could be identified
         else:

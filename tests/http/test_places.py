@@ -7,7 +7,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from qfagent.http.limits import Limits
-from tests.http.wire import GET, serving
+from qfagent.http.server import Server
+from tests.http.wire import GET, Listener, ok, serving
 
 
 async def hold(served, number):
@@ -87,6 +88,34 @@ async def test_one_peer_fills_no_other_peers_queue(autojump_clock):
         await wait_all_tasks_blocked()
 
         await hold(served, 1)
+
+
+async def test_a_peer_that_connects_and_connects_keeps_nobody_else_out(nursery, autojump_clock):
+    """Before, each refused connection held its room for a second of farewell: one local user kept root out."""
+    flood = [1000] * 20
+    uids = iter(([*flood, 0]) * 30)
+    listener, limits = Listener(), Limits(connections=4, each=1, queue=1)
+    server = Server(ok, identify=lambda stream: next(uids), peer_key=lambda uid: uid, limits=limits)
+    await nursery.start(server.run, [listener])
+    pushing, statuses = [], []
+    for _ in range(30):
+        pushing += [listener.connect() for _ in flood]
+        began, peer = trio.current_time(), listener.connect()
+        statuses.append(((await peer.ask(GET)).status, trio.current_time() - began))
+        await peer.stream.aclose()
+        await trio.sleep(0.1)
+
+    assert statuses == [(200, 0)] * 30
+
+
+async def test_who_finds_the_queue_full_is_told_and_not_waited_for(autojump_clock):
+    async with serving(limits=Limits(connections=1, queue=0)) as served:
+        await hold(served, 1)
+        began, peer = trio.current_time(), served.connect()
+        await served.one_ended.wait()
+        heard = await peer.hear()
+
+    assert (heard.status, heard.slug, trio.current_time()) == (503, "too-many-connections", began)
 
 
 async def test_places_come_back_however_a_connection_ends(autojump_clock):

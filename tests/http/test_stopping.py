@@ -1,42 +1,16 @@
 """A server that stops drops no request that it has begun, and waits for no peer that has nothing to say."""
 
 import errno
+from itertools import count
 
 import pytest
 import trio
-from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from qfagent.http.limits import Limits
 from qfagent.http.message import Response
 from qfagent.http.server import Server
-from tests.http.wire import GET, Peer, echo, ok, post, serving
-
-
-class Listener(trio.abc.Listener[trio.abc.Stream]):
-    """Accepts what `connect` makes; `failures` come first."""
-
-    def __init__(self, *failures):
-        self.failures = list(failures)
-        self.attempts = 0
-        self.accepted = 0
-        self.closed = False
-        self._put, self._streams = trio.open_memory_channel(1_000)
-
-    def connect(self):
-        ours, theirs = memory_stream_pair()
-        self._put.send_nowait(theirs)
-        return Peer(ours)
-
-    async def accept(self):
-        self.attempts += 1
-        if self.failures:
-            raise OSError(self.failures.pop(0), "no")
-        stream = await self._streams.receive()
-        self.accepted += 1
-        return stream
-
-    async def aclose(self):
-        self.closed = True
+from tests.http.wire import GET, Listener, echo, ok, post, serving
 
 
 async def test_run_has_started_when_it_accepts(nursery):
@@ -161,8 +135,9 @@ async def test_running_out_of_descriptors_is_a_rest_of_100_ms_each_time(number, 
 
 
 async def test_no_more_is_accepted_than_may_be_connected_or_wait(nursery, autojump_clock):
-    listener = Listener()
-    await nursery.start(Server(ok, limits=Limits(connections=3, queue=2)).run, [listener])
+    listener, uids = Listener(), count()
+    server = Server(ok, identify=lambda _: next(uids), peer_key=lambda uid: uid, limits=Limits(connections=3, queue=2))
+    await nursery.start(server.run, [listener])
     for _ in range(100):
         listener.connect()
     await wait_all_tasks_blocked()

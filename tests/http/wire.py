@@ -80,6 +80,33 @@ class Peer:
         return await self.rest() == b""
 
 
+class Listener(trio.abc.Listener[trio.abc.Stream]):
+    """Accepts what `connect` makes; `failures` come first."""
+
+    def __init__(self, *failures):
+        self.failures = list(failures)
+        self.attempts = 0
+        self.accepted = 0
+        self.closed = False
+        self._put, self._streams = trio.open_memory_channel(1_000)
+
+    def connect(self):
+        ours, theirs = memory_stream_pair()
+        self._put.send_nowait(theirs)
+        return Peer(ours)
+
+    async def accept(self):
+        self.attempts += 1
+        if self.failures:
+            raise OSError(self.failures.pop(0), "no")
+        stream = await self._streams.receive()
+        self.accepted += 1
+        return stream
+
+    async def aclose(self):
+        self.closed = True
+
+
 async def ok(request):
     return Response(200, b'"ok"')
 
