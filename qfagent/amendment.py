@@ -8,8 +8,7 @@ from qfagent.config import Config, Section
 
 # what can be changed while the agent runs
 LIVE: Final = (
-    "control.group",
-    "control.admin_group",
+    "control.admin_group",  # not `control.group`: the socket belongs to that from the start
     "hub.share_ttl",
     "hub.binding",
     "hub.provisioner.pool_size",

@@ -571,6 +571,16 @@ async def test_reload_tells_what_was_applied_and_what_needs_a_restart(agent):
     assert ("alice", 5.0) == (agent.frame.config.peer, agent.frame.config.client.hub_timeout)
 
 
+async def test_who_may_connect_changes_with_a_restart_and_who_may_change_things_at_once(agent):
+    """Before, a new `control.group` counted as applied, and its members could not connect to the old one's socket."""
+    path = Path(agent.folder, "qfagent.toml")
+    path.write_text(path.read_text().replace('"daemon"', '"mail"').replace('"adm"', '"staff"'))
+    answer = await agent.ask("POST", "/v1/reload")
+
+    assert {"applied": ["control.admin_group"], "needs_restart": ["control.group"]} == answer.content
+    assert ("daemon", "staff") == (agent.frame.config.control.group, agent.frame.config.control.admin_group)
+
+
 async def test_a_bad_new_configuration_leaves_the_running_one_in_force_and_says_so(agent):
     path, before = Path(agent.folder, "qfagent.toml"), agent.frame.config
     path.write_text(path.read_text() + "\nshares_requird = 3\n")
