@@ -33,7 +33,7 @@ from qfagent.hub.api import Api
 from qfagent.hub.books import Books, open_books
 from qfagent.store.committer import Threaded
 from qfagent.store.disk import RealDisk
-from qfagent.store.store import HUB_STEP, Store
+from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
@@ -59,7 +59,7 @@ def take_in(store: Store, books: Books, block: Block, peer: str) -> None:
 
 async def serve(kind: str, folder: str, blocks: list[Block]) -> None:
     world = World()
-    store = Store(RealDisk(), folder, machine="", world=world, step=HUB_STEP)
+    store = Store(RealDisk(), folder, machine="", world=world)
     committer = Threaded(store)
     config = parse('role = "hub"\ninterface = ""\nname = "h"\n[hub]\nfqdn = "h"\nlisten = "127.0.0.1:1"')
     around = Surroundings(store, committer, RealDisk(), world, lambda *_, **__: None, lambda: config, lambda r: r)

@@ -41,7 +41,7 @@ from qfagent.store import backup
 from qfagent.store.committer import Threaded
 from qfagent.store.disk import Disk, RealDisk
 from qfagent.store.fence import Reason
-from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
+from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
 from qfagent.world import World
 
@@ -87,9 +87,8 @@ class Frame:
     @asynccontextmanager
     async def open_store(self) -> AsyncIterator[None]:
         """The state folder, and the thread that commits to it."""
-        step = HUB_STEP if self.config.role == "hub" else CLIENT_STEP
         self._disk.make_dir(self.config.state_dir, 0o711)
-        self._store = Store(self._disk, self.config.private, machine=_machine(), world=self._world, step=step)
+        self._store = Store(self._disk, self.config.private, machine=_machine(), world=self._world)
         self._store.on_commit = self._committed
         self._watch_store()
         self._committer = Threaded(self._store)

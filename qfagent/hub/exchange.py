@@ -86,10 +86,15 @@ class Exchange:
             auth = envelope.parse_auth(message.auth)
         except Invalid as error:
             raise Refusal("bad-tag", str(error)) from None
-        pad = self._ledger.look(auth.block, auth.span)
+        pad = self._look(auth)
         if not _holds(message, auth, pad):
             raise Refusal("bad-tag", "expected a tag made with the span's bytes over this very message")
         return auth, pad
+
+    def _look(self, auth: Auth) -> Pad:
+        if not self._registration.has_issued(auth.block):  # it may be one that this machine holds as a client
+            raise Refusal("unknown-block", f"there is no block {auth.block} here")
+        return self._ledger.look(auth.block, auth.span)
 
     def _check_rollback(self, auth: Auth) -> None:
         if self.deposits.retire_if_rolled_back(auth.block, auth.seen):
@@ -142,8 +147,8 @@ class Exchange:
         """The pad of a valid proof from another block that this message carries, not yet claimed."""
         try:
             auth = envelope.parse_auth(message.proof)
+            pad = self._look(auth)
             end = self._ledger.facts(auth.block).user_bytes
-            pad = self._ledger.look(auth.block, auth.span)
         except (Invalid, Refusal):
             return None
         fits = auth.block != block and auth.length == AUTH_BYTES and auth.offset >= end - PROOF_BYTES

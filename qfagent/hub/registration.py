@@ -33,6 +33,10 @@ class Registration:
         self._clients.make_ready(block)
         return wire.Registered(self._rules.hub_id, request.peer)
 
+    def has_issued(self, block: str) -> bool:
+        """Whether this hub has made the block."""
+        return self._clients.state_of(block) is not None
+
     def speaker(self, block: str) -> Client:
         """The client that a message under this block comes from; Refusal `not-registered`."""
         if self._clients.state_of(block) != "ready":

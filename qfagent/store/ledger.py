@@ -23,16 +23,19 @@ from qfagent.store.pads import Pads
 
 MAX_SPAN: Final = AUTH_BYTES + MAX_ENTRIES * secret_size(MAX_KEYS)  # bytes, of any message that can be valid
 READ_AHEAD: Final = 1024  # bytes
+CLIENT_STEP: Final = 1024  # bytes reserved ahead: a commit for some ten requests instead of one for each
+HUB_STEP: Final = 1  # a hub commits with every request anyway, and serves many blocks
 _HELD_BLOCKS: Final = 4096  # whose marks are kept in memory
 _ENDED: Final = ("retired", "gone")
 
 
 class Ledger:
-    """The blocks of one agent, whichever role it plays."""
+    """The blocks of one agent, whichever role it plays; which pad of a block is its own never changes."""
 
     def __init__(self, database: Database, pads: Pads, fence: Fence, *, step: int) -> None:
-        """`step`: how many bytes are reserved at once; 1 reserves what is asked for."""
-        self._database, self._pads, self._fence, self._step = database, pads, fence, step
+        """`step`: how many bytes of a user pad are reserved at once; 1 reserves what is asked for."""
+        self._database, self._pads, self._fence = database, pads, fence
+        self._steps = {Direction.USER: step, Direction.SERVER: HUB_STEP}
         self._held: dict[str, Marks] = {}
         self._changed: dict[str, Marks] = {}  # in the transaction that is under way
         self.moves = 0  # counts every move of a mark, also of those that only memory knows
@@ -221,7 +224,7 @@ class Ledger:
 
     def _reserve(self, marks: Marks, least: int) -> None:
         facts = marks.facts
-        end = min(max(least, marks.spent + self._step), facts.limit(facts.own))
+        end = min(max(least, marks.spent + self._steps[facts.own]), facts.limit(facts.own))
         assert marks.spent < least <= end <= facts.size(facts.own), "a mark only grows, inside its pad"
         self._read_ahead(marks, end - marks.next)
         self._pads.doom(facts.id, facts.at(facts.own, marks.spent), end - marks.spent)

@@ -28,12 +28,9 @@ from qfagent.errors import (
 from qfagent.store.database import Database, disk_faults
 from qfagent.store.disk import Disk
 from qfagent.store.fence import Fence, Reason
-from qfagent.store.ledger import Ledger
+from qfagent.store.ledger import CLIENT_STEP, Ledger
 from qfagent.store.pads import Erasure, Pads
 from qfagent.world import World
-
-CLIENT_STEP: Final = 1024  # bytes reserved ahead: a commit for some ten requests instead of one for each
-HUB_STEP: Final = 1  # a hub commits with every request anyway, and serves many blocks
 
 _LIVE_BLOCKS: Final = "SELECT id FROM blocks WHERE state NOT IN ('retired', 'gone')"
 
@@ -135,8 +132,17 @@ class Store:
                 self._abandon()
 
     def add(self, part: Part) -> None:
-        """Lets another part take its share in every transaction."""
+        """Lets another part take its share in every transaction, until `parts` takes it out again."""
         self._parts.append(part)
+
+    @contextmanager
+    def parts(self) -> Iterator[None]:
+        """Parts that are added while the block lasts leave with it; nobody hands in operations on them any more."""
+        stay = list(self._parts)
+        try:
+            yield
+        finally:
+            self._parts = stay
 
     def run(self, operation: Callable[[], Any]) -> Any:
         """Runs one operation in a transaction of its own."""

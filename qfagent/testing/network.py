@@ -24,7 +24,7 @@ from qfagent.http.server import Server
 from qfagent.hub.provisioner import Premises
 from qfagent.hub.role import Hub
 from qfagent.store.committer import Inline
-from qfagent.store.store import CLIENT_STEP, HUB_STEP, Store
+from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
 from qfagent.testing.disk import MemoryDisk
 from qfagent.world import World, at_once
@@ -39,12 +39,12 @@ Bend = Callable[[bytes], Awaitable[bytes]]
 class Machine:
     """A disk, what happened on it, and the life that it leads."""
 
-    def __init__(self, network: "Network", name: str, config: str, *, step: int) -> None:
+    def __init__(self, network: "Network", name: str, config: str) -> None:
         self.network, self.name, self.disk = network, name, MemoryDisk(len(network.machines))
         self.world = World(wall=network.wall, random=network.random, in_thread=at_once)
         self.config: Config = parse(f'name = "{name}"\ninterface = ""\n{config}')
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self._step, self._life = step, trio.CancelScope()
+        self._life = trio.CancelScope()
         network.machines.append(self)
 
     async def boot(self) -> None:
@@ -67,7 +67,7 @@ class Machine:
 
     async def _live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self.disk.make_dir(STATE, 0o711)
-        self.store = Store(self.disk, self.config.private, machine=self.name, world=self.world, step=self._step)
+        self.store = Store(self.disk, self.config.private, machine=self.name, world=self.world)
         around = Surroundings(
             self.store, Inline(self.store), self.disk, self.world, self._note, lambda: self.config, _unguarded
         )
@@ -82,9 +82,7 @@ class HubMachine(Machine):
     """One hub. `bend` is what becomes of each answer on the wire; `reachable` whether anybody gets through."""
 
     def __init__(self, network: "Network", name: str, settings: str = "") -> None:
-        super().__init__(
-            network, name, f'role = "hub"\n[hub]\nfqdn = "{name}"\nlisten = "{name}"\n{settings}', step=HUB_STEP
-        )
+        super().__init__(network, name, f'role = "hub"\n[hub]\nfqdn = "{name}"\nlisten = "{name}"\n{settings}')
         self.address = HubAddress(network.random(16).hex(), name, PORT)
         self.reachable, self.bend = True, _straight
 
@@ -116,7 +114,7 @@ class ClientMachine(Machine):
     """One client."""
 
     def __init__(self, network: "Network", name: str, settings: str = "") -> None:
-        super().__init__(network, name, f'role = "client"\n[client]\n{settings}', step=CLIENT_STEP)
+        super().__init__(network, name, f'role = "client"\n[client]\n{settings}')
         self.client: Client
 
     async def work(self, around: Surroundings, task_status: trio.TaskStatus[None]) -> None:

@@ -16,7 +16,7 @@ from qfagent.hub import handout
 from qfagent.hub.books import open_books
 from qfagent.hub.exchange import Message
 from qfagent.store.quotas import PERIOD
-from qfagent.store.store import HUB_STEP, Store
+from qfagent.store.store import Store
 from qfagent.testing.disk import MemoryDisk
 from qfagent.world import World, at_once
 
@@ -54,7 +54,7 @@ class House:
         self.disk.close()
 
     def boot(self):
-        self.store = Store(self.disk, "/state", machine="m", world=self.world, step=HUB_STEP)
+        self.store = Store(self.disk, "/state", machine="m", world=self.world)
         rules = {"hub_id": HUB.id, "binding": self.binding, "share_ttl": self.share_ttl}
         self.books = open_books(self.store, self.world, **rules)
 

@@ -12,7 +12,7 @@ from qfagent.dske.psrd import Block, HubAddress
 from qfagent.dske.secret import Secret
 from qfagent.hub.books import open_books
 from qfagent.hub.exchange import Message
-from qfagent.store.store import HUB_STEP, Store
+from qfagent.store.store import Store
 from qfagent.testing.disk import MemoryDisk
 from qfagent.world import World
 from tests import vectors
@@ -34,7 +34,7 @@ class VectorHub:
     """A hub that has handed out the files of a vector's two peers."""
 
     def __init__(self, disk, hub_id, blocks):
-        self.store = Store(disk, "/state", machine="m", world=World(wall=lambda: NOW), step=HUB_STEP)
+        self.store = Store(disk, "/state", machine="m", world=World(wall=lambda: NOW))
         self.books = open_books(self.store, World(wall=lambda: NOW), hub_id=hub_id, binding="open", share_ttl=3600)
         for block in blocks:
             self.store.pads.write(block)

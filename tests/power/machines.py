@@ -24,7 +24,8 @@ from qfagent.hub.books import open_books
 from qfagent.hub.provisioner import Premises, Provisioner
 from qfagent.hub.registry import Registry
 from qfagent.store.fence import Reason
-from qfagent.store.store import HUB_STEP, Store
+from qfagent.store.ledger import HUB_STEP
+from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
 from qfagent.testing.disk import MemoryDisk, PowerLoss
 from qfagent.testing.witness import Broken

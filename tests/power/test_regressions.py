@@ -28,7 +28,8 @@ from qfagent.store.committer import ERASE_AFTER, Inline, Threaded
 from qfagent.store.fence import Reason
 from qfagent.store.holdings import WRAPS_LIVE, Holdings
 from qfagent.store.keys import KeyLog, Wrap
-from qfagent.store.store import HUB_STEP, Store
+from qfagent.store.ledger import HUB_STEP
+from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
 from qfagent.testing.disk import MemoryDisk, PowerLoss
 from qfagent.testing.witness import Which
