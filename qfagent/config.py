@@ -80,7 +80,7 @@ class HubSection(Section, frozen=True):
     fqdn: str = ""
     listen: str = ""
     share_ttl: Seconds = Seconds(3600)
-    binding: Literal["open", "manual"] = "open"
+    binding: Literal["open", "manual", "address"] = "open"
     provisioner: Provisioner = msgspec.field(default_factory=Provisioner)
 
     def __post_init__(self) -> None:

@@ -157,6 +157,22 @@ class AmbiguousGenerator(AgentError):
     exit_code = 6
 
 
+class PeerExempt(AgentError):
+    """No keys are made with this peer: it is a security hub, or exempt."""
+
+    slug = "peer-exempt"
+    status = 409
+    exit_code = 6
+
+
+class PeerOutOfReach(AgentError):
+    """No policy of the network lets this machine and that peer reach each other."""
+
+    slug = "peer-out-of-reach"
+    status = 409
+    exit_code = 6
+
+
 class FetchLimit(AgentError):
     """This was asked for too often; fetching is not for polling."""
 

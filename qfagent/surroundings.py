@@ -7,6 +7,7 @@ import msgspec
 from qfagent.config import Config
 from qfagent.events import Note
 from qfagent.http.message import Response
+from qfagent.neighbourhood import ANYBODY, Neighbourhood
 from qfagent.store.committer import Committer
 from qfagent.store.disk import Disk
 from qfagent.store.store import Store
@@ -17,7 +18,7 @@ Guard = Callable[[Awaitable[Response]], Awaitable[Response]]
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """`config` gives the configuration as it is now; `note` takes events."""
+    """`config` and `neighbourhood` give what is to be gone by now; `note` takes events."""
 
     store: Store
     committer: Committer
@@ -26,3 +27,4 @@ class Surroundings(msgspec.Struct, frozen=True):
     note: Note
     config: Callable[[], Config]
     guard: Guard
+    neighbourhood: Callable[[], Neighbourhood] = lambda: ANYBODY

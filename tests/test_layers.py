@@ -9,6 +9,7 @@ import qfagent
 
 ROOT = Path(qfagent.__file__).parent
 
+AROUND_A_ROLE = {"config", "events", "neighbourhood", "surroundings", "world"}
 # who may import whom, inside the package; what is not listed is forbidden
 MAY = {
     "errors": set(),
@@ -24,10 +25,11 @@ MAY = {
     "watch": set(),
     "metrics": set(),
     "health": {"store"},
-    "surroundings": {"config", "events", "http", "store", "world"},
+    "neighbourhood": {"dske"},
+    "surroundings": {"config", "events", "http", "neighbourhood", "store", "world"},
     "door": {"errors", "events", "http"},
-    "client": {"errors", "dske", "store", "http", "config", "events", "world", "surroundings", "metrics"},
-    "hub": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
+    "client": AROUND_A_ROLE | {"errors", "dske", "store", "http", "metrics"},
+    "hub": AROUND_A_ROLE | {"errors", "dske", "store", "http", "door", "metrics"},
     "management": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "local": {"errors", "dske", "http", "events", "health", "metrics", "surroundings"},
     "doctor": {"errors", "http", "config", "health", "local"},

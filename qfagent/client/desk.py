@@ -8,6 +8,7 @@ from qfagent.client.exchange import Exchange
 from qfagent.client.tally import Tally
 from qfagent.config import ClientSection
 from qfagent.events import Note
+from qfagent.neighbourhood import Neighbourhood
 from qfagent.store.committer import Committer
 from qfagent.store.holdings import Holdings
 from qfagent.store.hubs import Pins
@@ -33,6 +34,7 @@ class Desk:
     world: World
     note: Note
     settings: Callable[[], ClientSection]
+    neighbourhood: Callable[[], Neighbourhood]
     stopped: set[str] = field(default_factory=set)
     tally: Tally = field(default_factory=Tally)
     burned: Counter[str] = field(default_factory=Counter)  # bytes spent for nothing, by cause
@@ -60,4 +62,5 @@ def open_desk(around: Surroundings) -> Desk:
         world=world,
         note=around.note,
         settings=lambda: around.config().client,
+        neighbourhood=around.neighbourhood,
     )

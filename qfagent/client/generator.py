@@ -65,7 +65,10 @@ class Generator:
         self._desk, self._hubs, self._nursery = desk, hubs, nursery
 
     async def establish(self, peer: str, *, count: int = 1) -> list[Key]:
-        """`count` new keys (1 to 64) with a peer. BadRequest, TooFewHubs, PsrdExhausted, TimedOut, StoreError."""
+        """`count` new keys (1 to 64) with a peer.
+
+        BadRequest, PeerExempt, PeerOutOfReach, TooFewHubs, PsrdExhausted, TimedOut, StoreError.
+        """
         self._check(peer, count)
         self._desk.store.fence.check()
         k = self._desk.settings().shares_required
@@ -89,6 +92,7 @@ class Generator:
             raise BadRequest("peer: expected another peer than this one")
         if not 1 <= count <= MAX_KEYS:
             raise BadRequest(f"count: expected 1 to {MAX_KEYS}")
+        self._desk.neighbourhood().check_peer(peer)
 
     async def _usable_hubs(self, k: int) -> list[Hub]:
         ready = await self._desk.committer.run(self._desk.holdings.ready_hubs)

@@ -70,6 +70,7 @@ class Ingestion:
         accepted = self._desk.settings().hubs
         if accepted and block.hub.id not in accepted:
             raise PsrdRejected(f"security_hub_id: hub {block.hub.id} is not in client.hubs of the configuration")
+        self._desk.neighbourhood().check_hub(block.hub)
         self._desk.pins.check(block.hub)
 
     def _enter(self, block: Block, dropped_at: str | None) -> None:

@@ -41,13 +41,17 @@ class Recoverer:
     async def recover(self, key_id: str, *, peer: str | None, uid: int) -> tuple[str, Key]:
         """One key and the peer that made it.
 
-        BadRequest, NotFound, KeyGone, TooFewHubs, ThresholdMismatch, AmbiguousGenerator, FetchLimit, StoreError.
+        BadRequest, PeerExempt, PeerOutOfReach, NotFound, KeyGone, TooFewHubs, ThresholdMismatch, AmbiguousGenerator,
+        FetchLimit, StoreError.
         """
         secret_id, index = _parse(key_id, peer)
+        if peer is not None:
+            self._desk.neighbourhood().check_peer(peer)
         again = self._ring.given(secret_id, index, generator=peer, uid=uid, now=trio.current_time())
         if again is not None:
             return again[0], (key_id, again[1])
         held = await self._find(secret_id, index, peer)
+        self._desk.neighbourhood().check_peer(held.generator)
         keys = await self._hand_over(held, frozenset({index}), uid=uid)
         return held.generator, keys[0]
 
@@ -55,6 +59,7 @@ class Recoverer:
         """All keys of the oldest secret that waits from a peer; each call the next one. Raises as `recover`."""
         if not ids.matches(ids.PEER_NAME, peer):
             raise BadRequest("peer: expected a peer name")
+        self._desk.neighbourhood().check_peer(peer)
         for _ in range(CALLERS):
             held = self._ring.oldest(peer) or await self._fetch_oldest(peer)
             if held is not None:

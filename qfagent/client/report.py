@@ -15,7 +15,10 @@ LEAST: Final = 96  # bytes of a pad that one key may take
 
 
 class HubReport(msgspec.Struct, frozen=True):
-    """One hub. `state`: up, down, stopped, new, or unregistered; what is left in bytes, how long it lasts in s."""
+    """One hub. `state`: up, down, stopped, new, unregistered, or left: it serves the network no more.
+
+    What is left is in bytes, how long it lasts in seconds.
+    """
 
     id: str
     host: str
@@ -95,7 +98,7 @@ async def report_hubs(client: Client) -> list[HubReport]:
     """Every hub that is known."""
     levels = await client.desk.committer.run(client.desk.holdings.levels)
     left = by_hub(levels)
-    hubs = sorted(client.hubs(), key=lambda hub: hub.id)
+    hubs = sorted(client.known(), key=lambda hub: hub.id)
     return [_report_hub(client, hub, levels, left.get(hub.id, Left())) for hub in hubs]
 
 
@@ -117,7 +120,9 @@ async def report_ledger(client: Client) -> list[LedgerEntry]:
 async def issues(client: Client) -> dict[str, str]:
     """What an operator should see to, by code."""
     levels = await client.desk.committer.run(client.desk.holdings.levels)
-    hubs, left, k = await report_hubs(client), by_hub(levels), client.desk.settings().shares_required
+    hubs, k = await report_hubs(client), client.desk.settings().shares_required
+    serving = {hub.id for hub in client.hubs()}
+    left = {hub: of for hub, of in by_hub(levels).items() if hub in serving}
     empty = {hub for hub, of in left.items() if min(of.user, of.server) < LEAST}
     usable = [hub for hub in hubs if hub.state == "up" and hub.id not in empty]
     found = client.inbox.issues() | _psrd_issues(left, empty, k=k, low=client.desk.settings().low_psrd)
@@ -153,6 +158,8 @@ def _report_hub(client: Client, hub: Hub, levels: list[Level], left: Left) -> Hu
     standing = hub.standing
     states = Counter(level.state for level in levels if level.hub == hub.id)
     state, reason = _state(hub, ready=states["ready"] > 0)
+    if not client.desk.neighbourhood().serves(hub.address):
+        state, reason = "left", "the management server does not list it as a hub"
     return HubReport(
         hub.id,
         hub.address.host,

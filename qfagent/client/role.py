@@ -41,7 +41,11 @@ class Client:
         self.gauge = Gauge(desk)
 
     def hubs(self) -> list[Hub]:
-        """The hubs that this client knows."""
+        """The hubs that this client works with now."""
+        return [hub for hub in self._hubs.values() if self.desk.neighbourhood().serves(hub.address)]
+
+    def known(self) -> list[Hub]:
+        """Every hub that it holds PSRD of, also those that serve nobody at the moment."""
         return list(self._hubs.values())
 
     def hub(self, hub_id: str) -> Hub | None:
@@ -64,8 +68,10 @@ class Client:
             await hub.move(address)
 
     def reconfigure(self) -> None:
-        """The settings have changed; whoever goes by them reads them anew."""
+        """The settings or the neighbourhood have changed; whoever goes by them reads them anew."""
         self.inbox.wake()
+        for hub in self.known():
+            hub.stir()
 
     async def resume(self, block: str) -> None:
         """The operator's word: the hub is wrong, or the rollback is dealt with. NotFound, NothingChanged."""

@@ -1,5 +1,6 @@
 """Tending a hub: what must be done for it to stay useful, while nobody asks for a key.
 
+* A hub that does not serve the network now is left alone, and so is what lies there.
 * Down: its health is asked, at ever longer intervals. Stopped: it is asked again whether it still says so.
 * New blocks are registered, the oldest first; what a hub refuses is tried again, at ever longer intervals.
 * Deposits that it missed, and news of what is done, are sent when it is up; then it is asked for a proof, if it has
@@ -58,6 +59,8 @@ class Tending:
     async def _step(self) -> float:
         """Does what is due; seconds until something may be due again."""
         standing = self._hub.standing
+        if not self._desk.neighbourhood().serves(self._hub.address):
+            return IDLE
         if standing.down is not None:
             return await self._probe()
         if standing.stop is not None:

@@ -71,7 +71,8 @@ class Api:
         return problem(NotFound("expected POST, or GET of health or a block"))
 
     async def _exchange(self, request: Request) -> Response:
-        message = Message(request.method, request.target, request.body, request.values(_AUTH), request.values(_PROOF))
+        auth, proof = request.values(_AUTH), request.values(_PROOF)
+        message = Message(request.method, request.target, request.body, auth, proof, str(request.peer))
         answer = await self._committer.run(partial(self._books.exchange.answer, message))
         self._trouble = ""
         for event in answer.events:

@@ -5,7 +5,8 @@ from qfagent.events import Journal
 from qfagent.hub.deposits import Deposits
 from qfagent.hub.exchange import Exchange
 from qfagent.hub.registration import Registration
-from qfagent.hub.rules import Binding, Rules
+from qfagent.hub.rules import Binding, IsAt, Rules
+from qfagent.neighbourhood import ANYBODY
 from qfagent.store.clients import Clients
 from qfagent.store.shares import Shares
 from qfagent.store.store import Store
@@ -19,14 +20,15 @@ class Books:
         self.ledger, self.journal = store.ledger, Journal()
         self.clients, self.shares = Clients(store.database, world.random), Shares(store.database)
         self._now = world.now
+        self._waiting_at: dict[str, str] = {}  # client that waits for its peer's address -> where it called from
         store.add(self.clients)
         store.add(self.shares)
 
-    def go_by(self, *, hub_id: str, binding: Binding, share_ttl: int) -> None:
+    def go_by(self, *, hub_id: str, binding: Binding, share_ttl: int, is_at: IsAt = ANYBODY.is_at) -> None:
         """Works by these rules from now on; `share_ttl` in seconds."""
-        rules = Rules(hub_id, binding, share_ttl, self._now, self.journal.note)
+        rules = Rules(hub_id, binding, share_ttl, self._now, self.journal.note, is_at)
         self.deposits = Deposits(self.ledger, self.clients, self.shares, rules)
-        self.registration = Registration(self.ledger, self.clients, rules)
+        self.registration = Registration(self.ledger, self.clients, rules, self._waiting_at)
         self.exchange = Exchange(self.ledger, self.registration, self.deposits, self.journal)
 
     def block_state(self, block: str) -> BlockState | None:
@@ -37,8 +39,10 @@ class Books:
         return BlockState(self.ledger.seen(block), registered=state == "ready", retired=state in ("retired", "gone"))
 
 
-def open_books(store: Store, world: World, *, hub_id: str, binding: Binding, share_ttl: int) -> Books:
+def open_books(
+    store: Store, world: World, *, hub_id: str, binding: Binding, share_ttl: int, is_at: IsAt = ANYBODY.is_at
+) -> Books:
     """The books over an open store, opened once; `share_ttl` in seconds."""
     books = Books(store, world)
-    books.go_by(hub_id=hub_id, binding=binding, share_ttl=share_ttl)
+    books.go_by(hub_id=hub_id, binding=binding, share_ttl=share_ttl, is_at=is_at)
     return books

@@ -1,11 +1,11 @@
 """What local tools may ask of a hub: the local distributor's work."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 
 from qfagent.dske import ids
-from qfagent.errors import BadRequest
+from qfagent.errors import BadRequest, PeerExempt
 from qfagent.http.message import Response
 from qfagent.http.routes import Call, Route
 from qfagent.hub import report
@@ -64,6 +64,9 @@ class Commands:
             Route("POST", "/v1/clients/expire", "admin", self._expire, "forget old ones", takes=Expiry, gives=Expired),
             Route("GET", "/v1/pool", "observe", self._pool, "the pool", gives=report.PoolReport),
             Route("POST", "/v1/pool/take", "operate", self._take, "take a file out for good", gives=bytes),
+            Route("POST", "/v1/keys", "keys", self._exempt, "refused: no keys with a hub"),
+            Route("GET", "/v1/keys", "keys", self._exempt, "refused: no keys with a hub", query=("peer",)),
+            Route("GET", "/v1/keys/{key_id}", "keys", self._exempt, "refused: no keys with a hub", query=("peer",)),
         ]
 
     async def _list(self, _: Call) -> Any:
@@ -98,6 +101,9 @@ class Commands:
 
     async def _take(self, _: Call) -> Response:
         return Response(200, await self._hub.provisioner.take())
+
+    async def _exempt(self, _: Call) -> NoReturn:
+        raise PeerExempt("this machine is a security hub, and no keys are made with a hub as either end")
 
 
 def _client(call: Call) -> str:

@@ -23,13 +23,17 @@ PROBLEM_TYPE: Final = "https://dske.invalid/errors/"
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A request as it arrived; `auth` and `proof` are the values of its DSKE-Auth and DSKE-Proof headers."""
+    """A request as it arrived; `auth` and `proof` are the values of its DSKE-Auth and DSKE-Proof headers.
+
+    `source` is the address that it came from.
+    """
 
     method: str
     target: str
     body: bytes
     auth: Sequence[bytes] = ()
     proof: Sequence[bytes] = ()
+    source: str = ""
 
     @property
     def context(self) -> bytes:
@@ -131,7 +135,8 @@ class Exchange:
     def _register(self, message: Message, _: Pad, auth: Auth) -> wire.Registered:
         request = wire.decode(wire.Register, message.body)
         _check_length(auth, 0)
-        return self._registration.register(auth.block, request, self._proof(message, auth.block))
+        proof = self._proof(message, auth.block)
+        return self._registration.register(auth.block, request, proof, source=message.source)
 
     def _deposit(self, message: Message, pad: Pad, auth: Auth) -> wire.Results:
         request = wire.decode(wire.Deposits, message.body)

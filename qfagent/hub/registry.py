@@ -83,6 +83,12 @@ class Registry:
         self._note("client.approved", client=client.id, peer=client.wanted)
         self._stir()
 
+    async def bind_found(self) -> None:
+        """Lets registrations through whose peers have come to be known where they called from."""
+        for client in await self._committer.run(self._books.registration.bind_found):
+            self._note("client.registered", client=client.id, peer=client.wanted)
+            self._stir()
+
     async def remove(self, client_id: str) -> None:
         """Forgets a client, erases its PSRD and shares. NotFound."""
         await self._committer.run(lambda: self._remove(self._books.clients.get(client_id), "removed"))

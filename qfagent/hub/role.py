@@ -41,12 +41,14 @@ class Hub:
         self.api = Api(around, self.books, hub_id=hub_id, bound=self.provisioner.stir)
         self.door = Door("hub", around.note)
         self.shares = 0  # as of the last sweep
+        self._stirred = trio.Event()
 
     def reconfigure(self, premises: Premises) -> None:
         """Goes by the present configuration; where it listens and what it is called stay."""
         self.books.go_by(**self._rules())
         self._premises = premises
         self.provisioner.reconfigure(premises)
+        self._stirred.set()
 
     @property
     def target(self) -> int:
@@ -67,13 +69,16 @@ class Hub:
         await self.door.serve(self._server, listen, stopping)
 
     async def sweep(self) -> None:
-        """Drops what has expired, now and then."""
+        """Now and then, and when the neighbourhood may have changed: drops what has expired, binds who was found."""
         while True:
+            self._stirred = trio.Event()
             try:
+                await self.registry.bind_found()
                 await self._sweep_once()
             except StoreError as error:
                 self._around.note("hub.sweep-failed", code=error.slug, reason=str(error))
-            await trio.sleep(SWEEP)
+            with trio.move_on_after(SWEEP):
+                await self._stirred.wait()
 
     def _server(self) -> Server:
         return Server(self.respond, identify=source_address, peer_key=str, limits=LIMITS)
@@ -92,7 +97,12 @@ class Hub:
 
     def _rules(self) -> dict[str, Any]:
         settings = self._around.config().hub
-        return {"hub_id": self.id, "binding": settings.binding, "share_ttl": int(settings.share_ttl)}
+        return {
+            "hub_id": self.id,
+            "binding": settings.binding,
+            "share_ttl": int(settings.share_ttl),
+            "is_at": lambda peer, address: self._around.neighbourhood().is_at(peer, address),
+        }
 
 
 def find_hub_id(store: Store, world: World, configured: str) -> str:

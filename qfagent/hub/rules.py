@@ -7,14 +7,19 @@ import msgspec
 
 from qfagent.events import Note
 
-Binding = Literal["open", "manual"]
+Binding = Literal["open", "manual", "address"]
+IsAt = Callable[[str, str], bool]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """`share_ttl` in seconds; `now` gives Unix seconds; `note` takes events of the transaction that is under way."""
+    """`share_ttl` in seconds; `now` gives Unix seconds; `note` takes events of the transaction that is under way.
+
+    `is_at` says whether a peer is known to call from an address.
+    """
 
     hub_id: str
     binding: Binding
     share_ttl: int
     now: Callable[[], int]
     note: Note
+    is_at: IsAt

@@ -23,6 +23,7 @@ from qfagent.http.pool import Connect
 from qfagent.http.server import Server
 from qfagent.hub.provisioner import Premises
 from qfagent.hub.role import Hub
+from qfagent.neighbourhood import ANYBODY, Neighbourhood
 from qfagent.store.committer import Inline
 from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
@@ -43,6 +44,7 @@ class Machine:
         self.network, self.name, self.disk = network, name, MemoryDisk(len(network.machines))
         self.world = World(wall=network.wall, random=network.random, in_thread=at_once)
         self.config: Config = parse(f'name = "{name}"\ninterface = ""\n{config}')
+        self.neighbourhood: Neighbourhood = ANYBODY
         self.events: list[tuple[str, dict[str, Any]]] = []
         self._life = trio.CancelScope()
         network.machines.append(self)
@@ -69,7 +71,14 @@ class Machine:
         self.disk.make_dir(STATE, 0o711)
         self.store = Store(self.disk, self.config.private, machine=self.name, world=self.world)
         around = Surroundings(
-            self.store, Inline(self.store), self.disk, self.world, self._note, lambda: self.config, _unguarded
+            self.store,
+            Inline(self.store),
+            self.disk,
+            self.world,
+            self._note,
+            lambda: self.config,
+            _unguarded,
+            lambda: self.neighbourhood,
         )
         with trio.CancelScope() as self._life:
             await self.work(around, task_status)
