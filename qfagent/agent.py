@@ -33,6 +33,7 @@ from qfagent.local import common, socket as control_socket
 from qfagent.local.common import Reloaded
 from qfagent.local.control import Control
 from qfagent.local.socket import Access, Caller, find_group
+from qfagent.managed.membership import Membership
 from qfagent.management.report import ManagementStatus
 from qfagent.metrics import Metrics
 from qfagent.roles import Role
@@ -76,7 +77,7 @@ class Frame:
         self._commits = Commits()
         self._started = world.wall()
         self._groups: tuple[float, Access] | None = None
-        self._routes: list[Route] = []
+        self._common = self._common_routes()
         self._made_socket = False
         self._role: Role
         self._store: Store
@@ -112,10 +113,13 @@ class Frame:
                 at_work = roles.client
             case "hub":
                 at_work = roles.hub
+            case "managed":
+                from qfagent import casting  # noqa: PLC0415  # httpx takes 0.1 s, which only a managed agent needs
+
+                at_work = casting.managed
             case "management":
                 at_work = roles.management
         async with at_work(around) as self._role:
-            self._routes = self._all_routes()
             yield
 
     @asynccontextmanager
@@ -189,9 +193,9 @@ class Frame:
 
     def routes(self) -> list[Route]:
         """Everything that local tools may ask for now."""
-        return self._routes
+        return [*self._common, *self._role.routes()]
 
-    def _all_routes(self) -> list[Route]:
+    def _common_routes(self) -> list[Route]:
         agent = common.Agent(
             self.bus,
             self.status,
@@ -203,7 +207,7 @@ class Frame:
             self.lift_fence,
             self.routes,
         )
-        return [*common.Commands(agent).routes(), *self._role.routes]
+        return common.Commands(agent).routes()
 
     async def readiness(self) -> Readiness:
         """Whether keys can be made, and what an operator should see to."""
@@ -215,11 +219,12 @@ class Frame:
     async def status(self) -> Status:
         """Everything at a glance."""
         ready, part = await self.readiness(), await _unless_failed(self._role.report())
+        membership = self._role.membership()
         return Status(
             SCHEMA,
             configuration.VERSION,
             self.config.peer,
-            self.config.role,
+            roles.name_of(part) or self.config.role,
             ready.ready,
             ready.issues,
             roles.interface_state(self.config.interface),
@@ -229,6 +234,7 @@ class Frame:
             client=part if isinstance(part, ClientReport) else None,
             hub=part if isinstance(part, HubStatus) else None,
             management=part if isinstance(part, ManagementStatus) else None,
+            membership=membership if isinstance(membership, Membership) else None,
         )
 
     async def measure(self) -> bytes:

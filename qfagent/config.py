@@ -44,6 +44,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 PadSize = Annotated[int, msgspec.Meta(ge=MIN_PAD, le=MAX_PAD)]
+Binding = Literal["open", "manual", "address"]
 HubId = Annotated[str, msgspec.Meta(pattern=rf"\A{ids.HEX_ID}\Z")]
 
 
@@ -74,13 +75,17 @@ class Provisioner(Section, frozen=True):
 
 
 class HubSection(Section, frozen=True):
-    """Used in role `hub`. `id` empty: made once, and kept in the state folder."""
+    """Used in role `hub`. `id` empty: made once, and kept in the state folder.
+
+    `binding` empty: `address` if the agent is managed, else `open`. What is empty else, a managed agent takes from its
+    view.
+    """
 
     id: Annotated[str, msgspec.Meta(pattern=rf"\A({ids.HEX_ID})?\Z")] = ""
     fqdn: str = ""
     listen: str = ""
     share_ttl: Seconds = Seconds(3600)
-    binding: Literal["open", "manual", "address"] = "open"
+    binding: Literal["", "open", "manual", "address"] = ""
     provisioner: Provisioner = msgspec.field(default_factory=Provisioner)
 
     def __post_init__(self) -> None:
@@ -108,10 +113,12 @@ class ClientSection(Section, frozen=True):
 
 
 class Management(Section, frozen=True):
-    """The server's part of `[management]`, used in role `management`.
+    """The management server, from both sides.
 
-    `listen` empty: the interface's first address. `token_file` empty: `operator-token` in the private folder.
-    `networks`: where peers may come from; empty: from anywhere.
+    In role `management`: `listen` empty is the interface's first address; `token_file` empty is `operator-token` in the
+    private folder; `networks` is where peers may come from, empty: from anywhere.
+    In role `managed`: `url` is the server's, `address` is what this peer calls from, where that is not as usual;
+    `setup_key_file` lets it enrol at a qfagent server, `token_file` holds a token for NetBird's API.
     """
 
     listen: str = ""
@@ -119,13 +126,20 @@ class Management(Section, frozen=True):
     token_file: str = ""
     networks: tuple[str, ...] = ()
     shares_required: Annotated[int, msgspec.Meta(ge=2, le=16)] = 2
+    kind: Literal["qfagent", "netbird"] = "qfagent"
+    url: str = ""
+    address: str = ""
+    setup_key_file: str = ""
 
     def __post_init__(self) -> None:
         _check_absolute(self.token_file or "/", "token_file")
+        _check_absolute(self.setup_key_file or "/", "setup_key_file")
         if self.listen:
             parse_address(self.listen)
-        if not re.fullmatch(r"(https?://[!-~]+)?", self.public_url):
-            raise ValueError("public_url: expected http:// or https://, and a host")
+        _check_url(self.public_url, "public_url")
+        _check_url(self.url, "url")
+        if self.address and not is_host(self.address):
+            raise ValueError("address: expected an IP address of this machine")
         for network in self.networks:
             _check_network(network, "networks")
 
@@ -140,7 +154,7 @@ class Config(Section, frozen=True):
     """The whole of it."""
 
     name: str = ""
-    role: Literal["client", "hub", "management"] = "client"
+    role: Literal["client", "hub", "managed", "management"] = "client"
     interface: Annotated[str, msgspec.Meta(pattern=r"\A[^\s/]{0,15}\Z")] = "wg0"
     state_dir: str = DEFAULT_STATE
     control: Control = msgspec.field(default_factory=Control)
@@ -159,6 +173,10 @@ class Config(Section, frozen=True):
             raise ValueError("hub.fqdn: missing, expected the name or address that clients reach this hub at")
         if self.role == "hub" and not self.interface and not self.hub.listen:
             raise ValueError("hub.listen: missing, expected host:port, since no interface is given")
+        if self.role != "managed" and self.hub.binding == "address":
+            raise ValueError('hub.binding: "address" needs a management server: expected role = "managed"')
+        if self.role == "managed":
+            self._check_managed()
         if self.role == "management" and not self.interface and not self.management.listen:
             raise ValueError("management.listen: missing, expected host:port, since no interface is given")
 
@@ -166,6 +184,25 @@ class Config(Section, frozen=True):
     def peer(self) -> str:
         """This machine's peer name; by default the host name."""
         return self.name or socket.gethostname().lower()
+
+    def _check_managed(self) -> None:
+        kind, given = self.management.kind, self.management
+        if not given.url:
+            raise ValueError("management.url: missing, expected the URL of the management server")
+        if kind == "qfagent" and not given.setup_key_file:
+            raise ValueError("management.setup_key_file: missing, expected the file with the setup key")
+        if kind == "netbird" and not given.token_file:
+            raise ValueError("management.token_file: missing, expected the file with a token for NetBird's API")
+
+    def with_parts(self, **parts: dict[str, Any]) -> "Config":
+        """The configuration with other values in some of its sections."""
+        changed = {name: msgspec.structs.replace(getattr(self, name), **values) for name, values in parts.items()}
+        return msgspec.structs.replace(self, **changed)
+
+    @property
+    def binding(self) -> Binding:
+        """Who may claim a name with a pool file."""
+        return self.hub.binding or ("address" if self.role == "managed" else "open")
 
     @property
     def private(self) -> str:
@@ -244,6 +281,11 @@ def _from_text(kind: type, value: Any) -> Any:
 def _check_absolute(path: str, name: str) -> None:
     if not path.startswith("/") or "\0" in path:
         raise ValueError(f"{name}: expected an absolute path")
+
+
+def _check_url(url: str, name: str) -> None:
+    if not re.fullmatch(r"(https?://[!-~]+)?", url):
+        raise ValueError(f"{name}: expected http:// or https://, and a host")
 
 
 def _check_network(text: str, name: str) -> None:

@@ -173,6 +173,27 @@ class PeerOutOfReach(AgentError):
     exit_code = 6
 
 
+class ManagementUnreachable(AgentError):
+    """The management server does not answer, or not in a way that makes sense."""
+
+    slug = "management-unreachable"
+    status = 503
+
+
+class ManagementRefused(AgentError):
+    """The management server does not let this peer do that."""
+
+    slug = "management-refused"
+    status = 502
+    exit_code = 4
+
+
+class NotRecognized(ManagementRefused):
+    """The management server does not recognize the token or key that it was shown."""
+
+    slug = "not-recognized"
+
+
 class FetchLimit(AgentError):
     """This was asked for too often; fetching is not for polling."""
 
@@ -320,6 +341,14 @@ class WrongState(AgentError):
 
     slug = "wrong-state"
     status = 409
+    exit_code = 6
+
+
+class RoleChanging(AgentError):
+    """The agent is changing its role; ask again in a moment."""
+
+    slug = "role-changing"
+    status = 503
     exit_code = 6
 
 

@@ -70,6 +70,13 @@ class Metrics:
         """Brings a counter to what was counted elsewhere."""
         counter.inc(max(0.0, total - counter._value.get()))  # noqa: SLF001  # the library has no other way
 
+    def clear_roles(self) -> None:
+        """Forgets what is set by roles: another one is played now."""
+        for gauge in (self.remaining, self.runway, self.inbox, self.hub_up, self.hub_clients):
+            gauge.clear()
+        for gauge in (self.reachable, self.required, self.pool, self.shares):
+            gauge.set(0)
+
     def text(self) -> bytes:
         """The exposition, as Prometheus reads it."""
         return generate_latest(self.registry)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import trio
@@ -24,6 +24,7 @@ from qfagent.http.routes import Route
 from qfagent.http.transport import dial, interface_address, listen_tcp
 from qfagent.hub import commands as hub_commands, measures as hub_measures, report as hub_report
 from qfagent.hub.provisioner import Premises
+from qfagent.hub.report import HubStatus
 from qfagent.hub.role import Hub, find_hub_id, hub_at_work
 from qfagent.local.socket import find_group
 from qfagent.management import report as management_report
@@ -39,13 +40,14 @@ ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  # only where the operator has turn
 
 
 class Role(msgspec.Struct, frozen=True):
-    """What the frame needs of a role at work."""
+    """What the frame needs of a role at work; `membership` is for one that a management server gives."""
 
-    routes: list[Route]
-    report: Callable[[], Awaitable[msgspec.Struct]]
+    routes: Callable[[], list[Route]]
+    report: Callable[[], Awaitable[msgspec.Struct | None]]
     issues: Callable[[], Awaitable[dict[str, str]]]
     measure: Callable[[Metrics], Awaitable[None]]
     reconfigure: Callable[[], None]
+    membership: Callable[[], msgspec.Struct | None] = lambda: None
 
 
 @asynccontextmanager
@@ -55,11 +57,13 @@ async def client(around: Surroundings) -> AsyncIterator[Role]:
     await around.committer.run(partial(check_name, around.store.database, config.peer))
     desk = open_desk(around)
     folder = DropFolder(around.disk, config.inbox, rejected=f"{config.private}/rejected")
-    async with client_at_work(desk, partial(_connect, config.interface), folder) as at_work:
+    connect = partial(_connect, config.interface, config.management.address)
+    async with client_at_work(desk, connect, folder) as at_work:
         _share(config.inbox, FOLDER_MODE, config.control.admin_group)
         with watching({config.inbox: at_work.inbox.wake}):
+            routes = client_commands.Commands(at_work).routes()
             yield Role(
-                client_commands.Commands(at_work).routes(),
+                lambda: routes,
                 partial(client_report.report, at_work, inbox=config.inbox),
                 partial(client_report.issues, at_work),
                 partial(client_measures.measure, at_work),
@@ -75,8 +79,9 @@ async def hub(around: Surroundings) -> AsyncIterator[Role]:
     made = Hub(hub_id, around, _premises(config, around.disk, hub_id))
     async with hub_at_work(made, partial(_listen, config.interface, config.hub.listen)):
         with watching({config.pool: made.provisioner.stir}):
+            routes = hub_commands.Commands(made).routes()
             yield Role(
-                hub_commands.Commands(made).routes(),
+                lambda: routes,
                 partial(hub_report.report, made),
                 partial(hub_report.issues, made),
                 partial(hub_measures.measure, made),
@@ -92,12 +97,22 @@ async def management(around: Surroundings) -> AsyncIterator[Role]:
     listen = partial(_listen, config.interface, config.management.listen, port=MANAGEMENT_PORT)
     async with management_at_work(around, listen) as at_work:
         yield Role(
-            [],
+            list,
             partial(management_report.report, at_work),
             partial(management_report.issues, at_work),
             partial(management_report.measure, at_work),
             at_work.reconfigure,
         )
+
+
+def name_of(report: msgspec.Struct | None) -> Literal["client", "hub"] | None:
+    """The role whose part of the status this is."""
+    match report:
+        case client_report.ClientReport():
+            return "client"
+        case HubStatus():
+            return "hub"
+    return None
 
 
 def interface_state(name: str) -> Interface:
@@ -110,9 +125,9 @@ def interface_state(name: str) -> Interface:
         return Interface(name, up=False, address="")
 
 
-def _connect(interface: str, address: HubAddress) -> Connect:
+def _connect(interface: str, source: str, address: HubAddress) -> Connect:
     async def connect() -> trio.abc.Stream:
-        return await dial(address.host, address.port, interface=interface)
+        return await dial(address.host, address.port, interface=interface, source=source)
 
     return connect
 

@@ -7,6 +7,7 @@ import msgspec
 from qfagent.client.report import ClientReport
 from qfagent.health import Issue
 from qfagent.hub.report import HubStatus
+from qfagent.managed.membership import Membership
 from qfagent.management.report import ManagementStatus
 from qfagent.store.fence import Reason
 
@@ -22,7 +23,10 @@ class Interface(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Everything at a glance; `schema` is the version of this structure, `uptime_s` in seconds, `pid` the process."""
+    """Everything at a glance; `schema` is the version of this structure, `uptime_s` in seconds, `pid` the process.
+
+    `role` is the one that is played now; `managed` while a managed agent has not been given any.
+    """
 
     schema: int
     version: str
@@ -37,3 +41,4 @@ class Status(msgspec.Struct, frozen=True):
     client: ClientReport | None = None
     hub: HubStatus | None = None
     management: ManagementStatus | None = None
+    membership: Membership | None = None

@@ -50,7 +50,7 @@ DOCUMENTED = {
     "control.admin_group": "qbtld",
     "hub.id": "",
     "hub.share_ttl": 3600,
-    "hub.binding": "open",
+    "binding": "open",
     "pool": "/var/lib/qufabric/dske/psrd-out",
     "hub.provisioner.pool_size": 5,
     "hub.provisioner.interval": 10,
@@ -158,7 +158,7 @@ GOOD = {
     "hub.fqdn": ['"hub1.mesh"', '"100.64.0.1"', '"fd00::1"', '"hub_1"'],
     "hub.listen": ['""', '"100.64.0.1"', '"100.64.0.1:1"', '"[fd00::1]:65535"', '"hub1.mesh:27277"', '"[fd00::1]"'],
     "hub.share_ttl": ['"1s"', '"24h"', '"1d"', '"86400s"', '"1000ms"', '"90m"'],
-    "hub.binding": ['"open"', '"manual"'],
+    "hub.binding": ['""', '"open"', '"manual"'],
     "hub.provisioner.directory": ['""', '"/out"'],
     "hub.provisioner.pool_size": ["0", "1", "1000"],
     "hub.provisioner.interval": ['"100ms"', '"1h"'],
@@ -176,11 +176,15 @@ GOOD = {
     "management.token_file": ['""', '"/etc/qufabric/operator-token"'],
     "management.networks": ["[]", '["100.64.0.0/10", "fd00::/8"]', '["127.0.0.1"]'],
     "management.shares_required": ["2", "16"],
+    "management.kind": ['"qfagent"', '"netbird"'],
+    "management.url": ['""', '"https://mesh.example"', '"http://100.64.0.1:33073"'],
+    "management.address": ['""', '"100.64.0.7"', '"fd00::7"'],
+    "management.setup_key_file": ['""', '"/etc/qufabric/setup-key"'],
     "log.level": ['"debug"', '"info"', '"warning"', '"error"'],
 }
 BAD = {
     "name": ['"Peer"', '"-a"', '"a-"', '"pool-x"', f'"{"a" * 64}"', '"a b"', '"ä"', "7", '"a\\n"', '["a"]'],
-    "role": ['"server"', '"managed"', '""', "1"],
+    "role": ['"server"', '""', "1"],
     "interface": [f'"{"x" * 16}"', '"a b"', '"a/b"', '"a\\nb"', "0"],
     "state_dir": ['"dske"', '""', '"~/dske"', '"/a\\u0000b"', "1"],
     "control.socket": ['"sock"', '""', "1"],
@@ -230,6 +234,10 @@ BAD = {
     "management.token_file": ['"token"', "1"],
     "management.networks": ['"100.64.0.0/10"', '["100.64.0.1/10"]', '["mesh"]', '[""]', "[1]"],
     "management.shares_required": ["1", "17", '"2"'],
+    "management.kind": ['"tailscale"', '""', "1"],
+    "management.url": ['"mesh.example"', '"ftp://x"', '"https://"', '"https://a b"', "1"],
+    "management.address": ['"100.64.0.7:1"', '"a b"', "7"],
+    "management.setup_key_file": ['"setup-key"', "1"],
     "log.level": ['"loud"', '"INFO"', "1"],
 }
 
@@ -280,6 +288,29 @@ def test_a_hub_without_an_interface_has_to_be_told_where_to_listen():
 
     assert refusal(text).startswith("hub.listen: missing, expected host:port")
     assert parse(text + 'listen = "100.64.0.1"\n')
+
+
+MANAGED = BASE + 'role = "managed"\n[management]\nurl = "http://100.64.0.1:33073"\n'
+
+
+@pytest.mark.parametrize(
+    "text, missing",
+    [
+        (BASE + 'role = "managed"\n', "management.url"),
+        (MANAGED, "management.setup_key_file"),
+        (MANAGED + 'kind = "netbird"\nsetup_key_file = "/k"\n', "management.token_file"),
+    ],
+)
+def test_a_managed_agent_has_to_be_told_who_manages_it_and_what_to_show_there(text, missing):
+    assert refusal(text).startswith(f"{missing}: missing, expected the ")
+
+
+def test_a_managed_hub_binds_by_address_unless_it_is_told_otherwise():
+    managed = MANAGED + 'setup_key_file = "/k"\n'
+
+    assert "address" == parse(managed).binding
+    assert ["open", "manual"] == [parse(f'{managed}[hub]\nbinding = "{b}"\n').binding for b in ("open", "manual")]
+    assert "open" == parse(HUB).binding
 
 
 def test_a_management_server_without_an_interface_has_to_be_told_where_to_listen():

@@ -9,7 +9,7 @@ import qfagent
 
 ROOT = Path(qfagent.__file__).parent
 
-AROUND_A_ROLE = {"config", "events", "neighbourhood", "surroundings", "world"}
+AROUND_A_ROLE = {"backoff", "config", "events", "neighbourhood", "surroundings", "world"}
 # who may import whom, inside the package; what is not listed is forbidden
 MAY = {
     "errors": set(),
@@ -30,16 +30,20 @@ MAY = {
     "door": {"errors", "events", "http"},
     "client": AROUND_A_ROLE | {"errors", "dske", "store", "http", "metrics"},
     "hub": AROUND_A_ROLE | {"errors", "dske", "store", "http", "door", "metrics"},
+    "managed": AROUND_A_ROLE | {"errors", "dske", "store"},
     "management": {"errors", "dske", "store", "http", "config", "door", "events", "world", "surroundings", "metrics"},
     "local": {"errors", "dske", "http", "events", "health", "metrics", "surroundings"},
     "doctor": {"errors", "http", "config", "health", "local"},
-    "status": {"client", "hub", "management", "health", "store"},
+    "backoff": {"world"},
+    "calls": {"errors", "http"},
+    "status": {"client", "hub", "managed", "management", "health", "store"},
 }
 REASONS = {
     "dske": "the protocol is values in, values out: no sockets, files, clocks or randomness",
     "store": "what survives power loss knows nothing of who talks to whom",
     "client": "siblings meet in roles.py; a client must work without a hub in the same process",
     "hub": "siblings meet in roles.py; a hub must work without a client in the same process",
+    "managed": "siblings meet in casting.py; what a server says must not reach pads or keys",
     "management": "siblings meet in roles.py; what knows the network must not be able to touch a pad",
     "local": "the control socket serves whatever routes it is given",
 }

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import trio
 
-from qfagent.client.backoff import Backoff
+from qfagent.backoff import Backoff
 from qfagent.client.desk import Desk
 from qfagent.client.dropped import DropFolder, Dropped, shown
 from qfagent.client.ingestion import Ingestion

@@ -31,6 +31,8 @@ class HubReport(msgspec.Struct, frozen=True):
     server_left: int
     lasts_s: float | None
     suspected_by: int
+    user_fraction: float = 0.0
+    server_fraction: float = 0.0
 
 
 class BlockReport(msgspec.Struct, frozen=True):
@@ -172,6 +174,7 @@ def _report_hub(client: Client, hub: Hub, levels: list[Level], left: Left) -> Hu
         left.server,
         client.gauge.runway.lasts(hub.id, left),
         len(client.recoverer.suspects.get(hub.id, ())),
+        *left.fractions,
     )
 
 

@@ -130,9 +130,11 @@ class Client:
 
 @asynccontextmanager
 async def client_at_work(desk: Desk, dial: Dial, folder: DropFolder) -> AsyncIterator[Client]:
-    """A client that works while the block lasts."""
+    """A client that works while the block lasts; then its connections are closed."""
     async with trio.open_nursery() as nursery:
         client = Client(desk, dial, folder, nursery)
         await client.start()
         yield client
         nursery.cancel_scope.cancel()
+    for hub in client.known():
+        await hub.aclose()

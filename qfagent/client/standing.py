@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import trio
 
-from qfagent.client.backoff import Backoff
+from qfagent.backoff import Backoff
 from qfagent.errors import AgentError, HubStopped, HubUnavailable, InterfaceDown
 from qfagent.world import World
 

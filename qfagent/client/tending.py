@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from qfagent.client.backoff import Backoff
+from qfagent.backoff import Backoff
 from qfagent.client.desk import Desk
 from qfagent.client.hubs import Hub
 from qfagent.dske import ids

@@ -1,11 +1,12 @@
 """A hub's books: the durable things it works with, opened together over one store."""
 
+from qfagent.config import Binding
 from qfagent.dske.wire import BlockState
 from qfagent.events import Journal
 from qfagent.hub.deposits import Deposits
 from qfagent.hub.exchange import Exchange
 from qfagent.hub.registration import Registration
-from qfagent.hub.rules import Binding, IsAt, Rules
+from qfagent.hub.rules import IsAt, Rules
 from qfagent.neighbourhood import ANYBODY
 from qfagent.store.clients import Clients
 from qfagent.store.shares import Shares

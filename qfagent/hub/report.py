@@ -14,19 +14,23 @@ class PoolReport(msgspec.Struct, frozen=True):
 
 
 class HubStatus(msgspec.Struct, frozen=True):
-    """A hub's part of the status. `clients` counts the bound and the unbound; `listen` is empty while it can't."""
+    """A hub's part of the status. `clients` counts the bound and the unbound; `listen` is empty while it can't.
+
+    `address` is where PSRD files say that it is reached.
+    """
 
     id: str
     listen: str
     clients: dict[str, int]
     shares: int
     pool: PoolReport
+    address: str = ""
 
 
 async def report(hub: Hub) -> HubStatus:
     """The hub's part of the status."""
     clients = await hub.run(hub.books.clients.count)
-    return HubStatus(hub.id, hub.door.address, clients, hub.shares, await report_pool(hub))
+    return HubStatus(hub.id, hub.door.address, clients, hub.shares, await report_pool(hub), hub.address)
 
 
 async def report_pool(hub: Hub) -> PoolReport:

@@ -51,6 +51,11 @@ class Hub:
         self._stirred.set()
 
     @property
+    def address(self) -> str:
+        """What files say of where it is reached: `host:port`."""
+        return self._premises.hub.place
+
+    @property
     def target(self) -> int:
         """How many files the pool is to hold."""
         return self._premises.settings.pool_size
@@ -96,11 +101,11 @@ class Hub:
         self.shares = await self._around.committer.run(self.books.shares.count)
 
     def _rules(self) -> dict[str, Any]:
-        settings = self._around.config().hub
+        config = self._around.config()
         return {
             "hub_id": self.id,
-            "binding": settings.binding,
-            "share_ttl": int(settings.share_ttl),
+            "binding": config.binding,
+            "share_ttl": int(config.hub.share_ttl),
             "is_at": lambda peer, address: self._around.neighbourhood().is_at(peer, address),
         }
 

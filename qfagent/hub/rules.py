@@ -1,13 +1,12 @@
 """The rules of one hub: what it is called, who may claim a name, how long it keeps a share."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
+from qfagent.config import Binding
 from qfagent.events import Note
 
-Binding = Literal["open", "manual", "address"]
 IsAt = Callable[[str, str], bool]
 
 

@@ -554,8 +554,10 @@ async def test_the_status_is_of_schema_1(agent):
         "client",
         "hub",
         "management",
+        "membership",
     } == set(status)
-    assert (None, None, []) == (status["hub"], status["management"], status["client"]["hubs"])
+    assert (None, None, None) == (status["hub"], status["management"], status["membership"])
+    assert [] == status["client"]["hubs"]
 
 
 async def test_reload_tells_what_was_applied_and_what_needs_a_restart(agent):

@@ -1,0 +1,144 @@
+"""Following keeps the view: what the server said last is in force, on disk first, whether the server is there or not.
+
+* A view that can't be understood or kept changes nothing. Whatever fails is tried again, at ever longer intervals.
+* However fast a server answers, it is asked again after a pause only.
+* Reports go out every minute, and when something has changed; a report that fails is no news, the next one goes.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import trio
+
+from qfagent.backoff import Backoff
+from qfagent.errors import ManagementRefused, ManagementUnreachable, StoreError
+from qfagent.events import Note
+from qfagent.managed.kept import Keeper
+from qfagent.managed.membership import Membership
+from qfagent.managed.neighbours import Neighbours
+from qfagent.managed.report import Report
+from qfagent.managed.server import Source
+from qfagent.managed.view import View
+from qfagent.world import World
+
+PAUSE: Final = 0.3  # seconds between an answer and the next question
+LOOK: Final = 5.0  # seconds between looks whether there is something to report
+REPORT_EVERY: Final = 60.0  # seconds
+
+Faults = ManagementUnreachable | ManagementRefused | StoreError
+
+
+class Following:
+    """The view of one peer; `changed` is called whenever it is another."""
+
+    def __init__(self, source: Source, keeper: Keeper, *, url: str, world: World, note: Note) -> None:
+        self._source, self._keeper, self._url, self._world, self._note = source, keeper, url, world, note
+        self.neighbours: Neighbours | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self.trouble: Faults | None = None
+        self._heard_at: float | None = None
+        self._backoff = Backoff(world)
+        self._stirred = trio.Event()
+        self._told: Report | None = None
+
+    @property
+    def view(self) -> View | None:
+        """The view in force; None before the first."""
+        return None if self.neighbours is None else self.neighbours.view
+
+    def stir(self) -> None:
+        """Something has changed here: looks and tells at once."""
+        self._stirred.set()
+        self._stirred = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follows; started when what was kept is in force again."""
+        kept = await self._world.in_thread(self._keeper.view)
+        if kept is not None:
+            self.neighbours = Neighbours(kept)
+        task_status.started()
+        while True:
+            try:
+                await self._step()
+            except (ManagementUnreachable, ManagementRefused, StoreError) as error:
+                self._failed(error)
+                await self._rest(self._backoff.failed())
+
+    async def keep_telling(self, report: Callable[[], Awaitable[Report | None]]) -> None:
+        """Reports what `report` gives, while there is something and the server is there."""
+        told_at = 0.0
+        while True:
+            current = await report()
+            now = trio.current_time()
+            if current is not None and (current.is_news_after(self._told) or now - told_at >= REPORT_EVERY):
+                told_at = now if await self._tell(current) else told_at
+            await self._rest(LOOK)
+
+    def membership(self) -> Membership:
+        """What the status says."""
+        view, trouble = self.view, "" if self.trouble is None else str(self.trouble)
+        if view is None:
+            return Membership(self._url, "", "", "", self._heard_at, trouble, 0, 0)
+        own = view.peer
+        counts = len(view.hubs), len(view.peers)
+        return Membership(self._url, own.id, own.address, view.version, self._heard_at, trouble, *counts)
+
+    def issues(self) -> dict[str, str]:
+        """What an operator should see to, by code."""
+        found = {}
+        if self.trouble is not None:
+            found[_code(self.trouble)] = self.trouble.detail
+        if self.view is None:
+            found["not-enrolled"] = f"{self._url} has not said yet what this peer is"
+        return found
+
+    async def _step(self) -> None:
+        view = await self._source.look(self.view)
+        if view is not None:
+            await self._world.in_thread(partial(self._keeper.keep_view, view))
+            self._turn_to(view)
+        self._worked()
+        await trio.sleep(PAUSE)
+
+    def _turn_to(self, view: View) -> None:
+        self.neighbours = Neighbours(view)
+        counts = {"hubs": len(view.hubs), "peers": len(view.peers)}
+        self._note("view.changed", version=view.version[:16], role=view.peer.role, **counts)
+        self.changed()
+
+    async def _tell(self, report: Report) -> bool:
+        if self.trouble is not None:
+            return False
+        try:
+            await self._source.tell(report)
+        except (ManagementUnreachable, ManagementRefused, StoreError) as error:
+            self._note("management.report-failed", code=error.slug, reason=str(error))
+            return False
+        self._told = report
+        return True
+
+    def _failed(self, error: Faults) -> None:
+        if self.trouble is None or str(self.trouble) != str(error):
+            self._note("management.lost", code=error.slug, reason=str(error))
+        self.trouble = error
+
+    def _worked(self) -> None:
+        if self.trouble is not None or self._heard_at is None:
+            self._note("management.reached", url=self._url)
+            self._told = None
+        self.trouble, self._heard_at = None, round(self._world.wall(), 3)
+        self._backoff.worked()
+
+    async def _rest(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._stirred.wait()
+
+
+def _code(trouble: Faults) -> str:
+    match trouble:
+        case StoreError():
+            return "view-not-kept"
+        case ManagementRefused():
+            return "management-refused"
+    return "management-unreachable"
