@@ -52,10 +52,11 @@ class Registration:
 
     def bind_found(self) -> list[Client]:
         """Lets registrations through whose peer has come to be known where they called from; returns those."""
-        waiting = self._clients.waiting() if self._rules.binding == "address" else []
-        found = [client for client in waiting if client.wanted is not None and self._is_found(client.id, client.wanted)]
-        for client in found:
-            self.approve(client)
+        found: list[Client] = []
+        for client in self._clients.waiting() if self._rules.binding == "address" else ():
+            if self._is_found(client):  # asked one by one: of two that wait for one name, the first gets it
+                self.approve(client)
+                found.append(client)
         return found
 
     def approve(self, client: Client) -> None:
@@ -94,6 +95,6 @@ class Registration:
             raise Refusal("binding-refused", "this hub does not know that peer to be at the address that asks")
         raise Refusal("binding-refused", "an operator of this hub has to approve the name first")
 
-    def _is_found(self, client: str, peer: str) -> bool:
-        source = self._waiting_at.get(client)
-        return source is not None and self._clients.of_peer(peer) is None and self._rules.is_at(peer, source)
+    def _is_found(self, client: Client) -> bool:
+        peer, source = client.wanted or "", self._waiting_at.get(client.id, "")
+        return self._clients.of_peer(peer) is None and self._rules.is_at(peer, source)

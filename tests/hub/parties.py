@@ -43,6 +43,7 @@ class House:
     def __init__(self, *, seed=1, binding="open", share_ttl=86_400):
         self.disk, self.now, self.chance = MemoryDisk(seed), NOW, random.Random(seed)
         self.binding, self.share_ttl = binding, share_ttl
+        self.places = {}  # peer -> the address that the hub knows it at
         self.world = World(wall=lambda: self.now, random=self.chance.randbytes, in_thread=at_once)
         self.events = []
         self.boot()
@@ -56,6 +57,7 @@ class House:
     def boot(self):
         self.store = Store(self.disk, "/state", machine="m", world=self.world)
         rules = {"hub_id": HUB.id, "binding": self.binding, "share_ttl": self.share_ttl}
+        rules["is_at"] = lambda peer, address: self.places.get(peer) == address
         self.books = open_books(self.store, self.world, **rules)
 
     def restart(self):
