@@ -56,7 +56,7 @@ class Casting:
         self._allowance = Allowance()
         self.ready = trio.Event()  # the first role is up, has failed, or is not known yet
         self._stirred, self._stopping, self._ended = trio.Event(), False, trio.Event()
-        following.changed = self.reconfigure
+        following.changed = self._turn
 
     async def play(self) -> None:
         """Plays role after role, until it is stopped."""
@@ -119,12 +119,16 @@ class Casting:
         return tell(self._around.config().peer, part, readiness(found).issues)
 
     def reconfigure(self) -> None:
-        """The configuration or the view has changed."""
+        """The configuration has changed; an operator who says so wants to see what the server says now."""
+        self._turn()
+        self._following.stir()
+
+    # --- inside
+
+    def _turn(self) -> None:
         if self._role is not None:
             self._role.reconfigure()
         self._stir()
-
-    # --- inside
 
     async def _play(self, name: str) -> None:
         failures: list[AgentError] = []

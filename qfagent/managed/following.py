@@ -23,7 +23,7 @@ from qfagent.managed.view import View
 from qfagent.world import World
 
 PAUSE: Final = 0.3  # seconds between an answer and the next question
-LOOK: Final = 5.0  # seconds between looks whether there is something to report
+LOOK: Final = 2.0  # seconds between looks whether there is something to report
 REPORT_EVERY: Final = 60.0  # seconds
 
 Faults = ManagementUnreachable | ManagementRefused | StoreError

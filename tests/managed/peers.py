@@ -57,6 +57,11 @@ class Household:
         async with frame.open_store(), frame.at_work(), frame.listening():
             yield agent
 
+    def move_to(self, address):
+        """From its next life on it calls from another address."""
+        path = Path(self.folder, "qfagent.toml")
+        path.write_text(path.read_text().replace(f'"{self.address}"', f'"{address}"'))
+
     @property
     def private(self):
         return Path(self.folder, "state", "private")
@@ -77,6 +82,13 @@ class Peer(Running):
             while not true(status := await self.status()):
                 await trio.sleep(0.02)
         return status
+
+    async def wait_for(self, event, seconds=15):
+        """Waits until an event of that name was told; all of them."""
+        with trio.fail_after(seconds):
+            while not (found := self.happened(event)):
+                await trio.sleep(0.02)
+        return found
 
     async def until_role(self, name):
         return await self.until(lambda status: status["role"] == name)
