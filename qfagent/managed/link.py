@@ -50,8 +50,7 @@ class Link:
         except HubUnavailable as error:
             raise ManagementUnreachable(f"{self.url}: {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = _line(str(error)) or type(error).__name__
-            raise ManagementUnreachable(f"{self.url}: {reason[:1].lower()}{reason[1:]}") from error
+            raise ManagementUnreachable(f"{self.url}: {_root_of(error)}") from error
         return self._judged(status, body)
 
     async def _exchange(self, method: str, path: str, **more: Any) -> tuple[int, bytes]:
@@ -66,10 +65,16 @@ class Link:
         body = bytearray()
         if "content-encoding" in response.headers:
             raise ManagementUnreachable(f"{self.url}: its answer is compressed, and nobody has asked for that")
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) > MOST:
-                raise ManagementUnreachable(f"{self.url}: its answer has more than {MOST} bytes")
+        try:
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MOST:
+                    await response.aclose()  # and so the loop meets its end
+        except httpx.HTTPError:
+            if len(body) <= MOST:
+                raise
+        if len(body) > MOST:
+            raise ManagementUnreachable(f"{self.url}: its answer has more than {MOST} bytes")
         return bytes(body)
 
     def _judged(self, status: int, body: bytes) -> bytes | None:
@@ -98,6 +103,15 @@ def _reason(body: bytes) -> str:
         return ""
     said = _line(reason.detail or reason.message)
     return f": {said}" if said else ""
+
+
+def _root_of(error: BaseException) -> str:
+    """What the deepest cause that says anything has to say; the library's own errors seldom do."""
+    said, cause = type(error).__name__, error.__context__
+    while cause is not None:
+        said = _line(str(cause)) or said
+        cause = cause.__context__
+    return said
 
 
 def _line(text: str) -> str:

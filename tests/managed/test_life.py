@@ -147,7 +147,7 @@ async def test_who_has_no_good_key_is_told_so_and_no_key_is_repeated(places, key
 
 
 async def test_two_peers_with_one_name_are_not_let_in(places):
-    port, there, here = places
+    port = places[0]
     with short_folder() as elsewhere:
         async with enrolled(places) as (server, _):
             key = (await server.setup_key())["key"]
