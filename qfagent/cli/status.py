@@ -34,6 +34,8 @@ def _facts(status: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield from _client_facts(status["client"])
     if status["hub"] is not None:
         yield from _hub_facts(status["hub"])
+    if status["membership"] is not None:
+        yield from _membership_facts(status["membership"])
     if status["management"] is not None:
         yield from _management_facts(status["management"])
 
@@ -51,6 +53,13 @@ def _client_facts(client: dict[str, Any]) -> Iterator[tuple[str, object]]:
         lasts = "" if hub["lasts_s"] is None else f", for {duration(hub['lasts_s'])}"
         yield f"  {hub['id'][:8]}", f"{hub['state']}, {left} left{lasts}"
     yield "inbox", client["inbox"]
+
+
+def _membership_facts(membership: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "managed by", membership["url"]
+    if membership["id"]:
+        yield "known as", f"{membership['id']}, at {membership['address']}"
+        yield "sees", f"{membership['hubs']} hubs, {membership['peers']} peers in reach"
 
 
 def _hub_facts(hub: dict[str, Any]) -> Iterator[tuple[str, object]]:

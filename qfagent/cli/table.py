@@ -146,6 +146,12 @@ _QFAGENT: Final = (
         "restore:run",
         (Argument("file", metavar="FILE", help="the backup"), _CONFIG, _JSON),
     ),
+    Row(
+        "netbird setup",
+        "makes the group of the security hubs and its policy at a NetBird server",
+        "netbird:setup",
+        (Argument("--dry-run", action="store_true", help="only say what is missing"), _CONFIG, _JSON),
+    ),
     Row("reload", "makes the agent read its configuration again", "reload:run", _ASKING),
 )
 
@@ -215,7 +221,7 @@ PROGRAMS: Final = {
             "qfagent",
             "keys for a WireGuard mesh that survive quantum computers",
             _QFAGENT,
-            {"key": "making keys with other peers"},
+            {"key": "making keys with other peers", "netbird": "a NetBird management server"},
         ),
         Program("qufabric", "the network's own words", _QUFABRIC, {"dske": "key agreement: the client's side"}),
         Program(
