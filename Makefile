@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types prove prove-quick bench deb test-deb lock clean
+.PHONY: demo demo-managed test check lint types prove prove-quick bench deb test-deb lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/qfagent demo
+
+demo-managed: $(VENV)/.installed
+	@$(BIN)/qfagent demo --managed
 
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest -n 2

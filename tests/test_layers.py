@@ -97,7 +97,16 @@ def test_the_core_touches_nothing(path):
 
 def test_commands_call_the_local_client_only():
     """But for the few that work without an agent."""
-    alone = {"run.py", "check_config.py", "configured.py", "restore.py", "demo.py", "doctor.py", "netbird.py"}
+    alone = {
+        "run.py",
+        "check_config.py",
+        "configured.py",
+        "restore.py",
+        "demo.py",
+        "demo_managed.py",
+        "doctor.py",
+        "netbird.py",
+    }
     allowed = {"qfagent.errors", "qfagent.local", "qfagent.cli", "qfagent.__version__"}
     wrong = {
         (path.name, name)

@@ -1,18 +1,22 @@
 """`demo`: three hubs and two clients on this machine, real PSRD files, one key on both ends; leaves nothing behind."""
 
 import argparse
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 
+from qfagent.cli import demo_managed
+from qfagent.cli.demo_keys import compare, fingerprint
 from qfagent.errors import PsrdPreviouslyInserted
 from qfagent.local.client import Key
 from qfagent.testing.processes import AgentProcess, Fleet, wait_until
 
 
-def run(_: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Tells the story, and runs it."""
+    if arguments.managed:
+        demo_managed.run()
+        return
     with tempfile.TemporaryDirectory(prefix="qfagent-demo-") as folder, Fleet(Path(folder)) as fleet:
         _start(fleet)
         copy = _carry(fleet, Path(folder))
@@ -46,17 +50,17 @@ def _carry(fleet: Fleet, folder: Path) -> Path:
 def _make_a_key(fleet: Fleet) -> None:
     print("\nAlice makes a key for Bob. Each hub gets one share under a one-time pad; two of three rebuild it.")
     made = _establish(fleet)
-    print(f"  alice  made      {made.key_id}   fingerprint {_fingerprint(made)}")
+    print(f"  alice  made      {made.key_id}   fingerprint {fingerprint(made)}")
     found = fleet.clients["bob"].agent.recover(made.key_id)
-    print(f"  bob    recovered {found.key_id}   fingerprint {_fingerprint(found)}")
-    _compare(made, found)
+    print(f"  bob    recovered {found.key_id}   fingerprint {fingerprint(found)}")
+    compare(made, found)
 
 
 def _lose_a_hub(fleet: Fleet) -> None:
     print("\nA hub goes down. Two are left, and two are enough.")
     fleet.hubs["hub2"].stop()
     made = _establish(fleet)
-    _compare(made, fleet.clients["bob"].agent.recover(made.key_id))
+    compare(made, fleet.clients["bob"].agent.recover(made.key_id))
 
 
 def _use_a_file_twice(client: AgentProcess, copy: Path) -> None:
@@ -74,13 +78,3 @@ def _use_a_file_twice(client: AgentProcess, copy: Path) -> None:
 
 def _establish(fleet: Fleet) -> Key:
     return fleet.clients["alice"].agent.establish("bob")[0]
-
-
-def _compare(one: Key, other: Key) -> None:
-    same = one.key == other.key
-    print("  The same key at both ends." if same else "  THE KEYS DIFFER.")
-    assert same, "both ends have the same key"
-
-
-def _fingerprint(key: Key) -> str:
-    return hashlib.sha256(key.key.reveal()).hexdigest()[:16]

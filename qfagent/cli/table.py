@@ -45,7 +45,12 @@ _ASKING: Final = (_JSON, SOCKET)
 
 _QFAGENT: Final = (
     Row("run", "runs the agent, in the foreground", "run:run", (_CONFIG,)),
-    Row("demo", "shows three hubs and two clients making a key, on this machine", "demo:run"),
+    Row(
+        "demo",
+        "shows three hubs and two clients making a key, on this machine",
+        "demo:run",
+        (Argument("--managed", action="store_true", help="with a management server that says who is a hub"),),
+    ),
     Row("check-config", "says whether the configuration is valid", "check_config:run", (_CONFIG, _JSON)),
     Row(
         "doctor",
