@@ -134,8 +134,10 @@ class Casting:
         failures: list[AgentError] = []
         try:
             with self._around.store.parts():
-                await self._play_until_other(name)
-                await self._around.committer.run(lambda: None)  # whatever was handed over has run
+                try:
+                    await self._play_until_other(name)
+                finally:
+                    await self._around.committer.run(lambda: None)  # whatever was handed over has run
         except* AgentError as group:
             failures = list(_leaves(group))
         finally:
@@ -202,9 +204,8 @@ class Casting:
 async def managed(around: Surroundings) -> AsyncIterator[Role]:
     """An agent that follows its management server."""
     config = around.config()
-    keeper = Keeper(around.disk, config.private, config.management.url)
-    source = _source(around, keeper)
-    following = Following(source, keeper, url=config.management.url, world=around.world, note=around.note)
+    keeper = Keeper(around.disk, config.private, url=config.management.url, name=config.peer)
+    following = Following(_source(around, keeper), keeper, around.world, around.note)
     casting = Casting(around, following)
     async with trio.open_nursery() as nursery:
         await nursery.start(following.run)
@@ -232,7 +233,7 @@ def _source(around: Surroundings, keeper: Keeper) -> Source:
             api, name=config.peer, place=place, shares_required=lambda: around.config().client.shares_required
         )
     link = Link(given.url, source=place)
-    return Server(link, keeper, around.world, name=config.peer, setup_key_file=given.setup_key_file)
+    return Server(link, keeper, around.world, setup_key_file=given.setup_key_file)
 
 
 def _place(config: Config) -> str:

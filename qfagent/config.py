@@ -284,8 +284,8 @@ def _check_absolute(path: str, name: str) -> None:
 
 
 def _check_url(url: str, name: str) -> None:
-    if not re.fullmatch(r"(https?://[!-~]+)?", url):
-        raise ValueError(f"{name}: expected http:// or https://, and a host")
+    if not re.fullmatch(r"(https?://[!-~]+)?", url) or "@" in url:
+        raise ValueError(f"{name}: expected http:// or https:// and a host, without a user")
 
 
 def _check_network(text: str, name: str) -> None:

@@ -125,6 +125,8 @@ WARNINGS: Final = frozenset(
         "hub.suspect",
         "hub.sweep-failed",
         "key.mismatch",
+        "management.lost",
+        "management.report-failed",
         "management.not-listening",
         "management.not-saved",
         "pool.limit",
@@ -133,6 +135,7 @@ WARNINGS: Final = frozenset(
         "psrd.not-registered",
         "psrd.rejected",
         "psrd.unreadable",
+        "role.failed",
     }
 )
 

@@ -26,17 +26,18 @@ PAUSE: Final = 0.3  # seconds between an answer and the next question
 LOOK: Final = 2.0  # seconds between looks whether there is something to report
 REPORT_EVERY: Final = 60.0  # seconds
 
-Faults = ManagementUnreachable | ManagementRefused | StoreError
+Fault = ManagementUnreachable | ManagementRefused | StoreError
+_FAULTS: Final = (ManagementUnreachable, ManagementRefused, StoreError)
 
 
 class Following:
     """The view of one peer; `changed` is called whenever it is another."""
 
-    def __init__(self, source: Source, keeper: Keeper, *, url: str, world: World, note: Note) -> None:
-        self._source, self._keeper, self._url, self._world, self._note = source, keeper, url, world, note
+    def __init__(self, source: Source, keeper: Keeper, world: World, note: Note) -> None:
+        self._source, self._keeper, self._world, self._note = source, keeper, world, note
         self.neighbours: Neighbours | None = None
         self.changed: Callable[[], None] = lambda: None
-        self.trouble: Faults | None = None
+        self.trouble: Fault | None = None
         self._heard_at: float | None = None
         self._backoff = Backoff(world)
         self._stirred = trio.Event()
@@ -61,7 +62,7 @@ class Following:
         while True:
             try:
                 await self._step()
-            except (ManagementUnreachable, ManagementRefused, StoreError) as error:
+            except _FAULTS as error:
                 self._failed(error)
                 await self._rest(self._backoff.failed())
 
@@ -79,10 +80,10 @@ class Following:
         """What the status says."""
         view, trouble = self.view, "" if self.trouble is None else str(self.trouble)
         if view is None:
-            return Membership(self._url, "", "", "", self._heard_at, trouble, 0, 0)
+            return Membership(self._keeper.url, "", "", "", self._heard_at, trouble, 0, 0)
         own = view.peer
         counts = len(view.hubs), len(view.peers)
-        return Membership(self._url, own.id, own.address, view.version, self._heard_at, trouble, *counts)
+        return Membership(self._keeper.url, own.id, own.address, view.version, self._heard_at, trouble, *counts)
 
     def issues(self) -> dict[str, str]:
         """What an operator should see to, by code."""
@@ -90,7 +91,7 @@ class Following:
         if self.trouble is not None:
             found[_code(self.trouble)] = self.trouble.detail
         if self.view is None:
-            found["not-enrolled"] = f"{self._url} has not said yet what this peer is"
+            found["not-enrolled"] = f"{self._keeper.url} has not said yet what this peer is"
         return found
 
     async def _step(self) -> None:
@@ -112,20 +113,20 @@ class Following:
             return False
         try:
             await self._source.tell(report)
-        except (ManagementUnreachable, ManagementRefused, StoreError) as error:
+        except _FAULTS as error:
             self._note("management.report-failed", code=error.slug, reason=str(error))
             return False
         self._told = report
         return True
 
-    def _failed(self, error: Faults) -> None:
+    def _failed(self, error: Fault) -> None:
         if self.trouble is None or str(self.trouble) != str(error):
             self._note("management.lost", code=error.slug, reason=str(error))
         self.trouble = error
 
     def _worked(self) -> None:
         if self.trouble is not None or self._heard_at is None:
-            self._note("management.reached", url=self._url)
+            self._note("management.reached", url=self._keeper.url)
             self._told = None
         self.trouble, self._heard_at = None, round(self._world.wall(), 3)
         self._backoff.worked()
@@ -135,7 +136,7 @@ class Following:
             await self._stirred.wait()
 
 
-def _code(trouble: Faults) -> str:
+def _code(trouble: Fault) -> str:
     match trouble:
         case StoreError():
             return "view-not-kept"

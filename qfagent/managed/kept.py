@@ -1,7 +1,7 @@
 """What a managed peer keeps on disk of its server: the view, so that it goes on without it, and its badge.
 
 * Each is a file of its own in the private folder, replaced whole, for its owner only. One that can't be understood, or
-  that came from another server, is as good as none.
+  that came from another server or for another name, is as good as none.
 * The badge holds a token, and no log and no answer of this agent does.
 """
 
@@ -29,6 +29,7 @@ class Badge(msgspec.Struct, frozen=True):
     """Who this peer is at the server, and the token that says so; `setup_key` is the digest of the key it came with."""
 
     url: str
+    name: str
     id: str
     token: str
     setup_key: str
@@ -38,25 +39,27 @@ class Badge(msgspec.Struct, frozen=True):
 
 
 class Keeper:
-    """The two files; synchronous, raises StoreError."""
+    """The two files, for the peer of this name at one server; synchronous, raises StoreError."""
 
-    def __init__(self, disk: Disk, folder: str, url: str) -> None:
-        self._disk, self._url = disk, url
+    def __init__(self, disk: Disk, folder: str, *, url: str, name: str) -> None:
+        self._disk, self.url, self.name = disk, url, name
         self._view, self._badge = f"{folder}/view.json", f"{folder}/management-badge.json"
 
     def view(self) -> View | None:
         """The view of this server that was kept last."""
         kept = self._read(self._view, KeptView)
-        return kept.view if kept is not None and kept.url == self._url else None
+        if kept is None or (kept.url, kept.view.peer.name) != (self.url, self.name):
+            return None
+        return kept.view
 
     def keep_view(self, view: View) -> None:
         """Keeps a view, durably."""
-        self._write(self._view, KeptView(self._url, view))
+        self._write(self._view, KeptView(self.url, view))
 
     def badge(self) -> Badge | None:
         """The badge for this server."""
         kept = self._read(self._badge, Badge)
-        return kept if kept is not None and kept.url == self._url else None
+        return kept if kept is not None and (kept.url, kept.name) == (self.url, self.name) else None
 
     def keep_badge(self, badge: Badge) -> None:
         """Keeps a badge, durably."""

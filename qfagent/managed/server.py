@@ -50,11 +50,11 @@ class Enrolled(msgspec.Struct, frozen=True):
 
 
 class Server:
-    """The server that a link leads to, for the peer of this name; a `Source`."""
+    """The server that a link leads to, for the peer whose badge is kept; a `Source`."""
 
-    def __init__(self, link: Link, keeper: Keeper, world: World, *, name: str, setup_key_file: str) -> None:
+    def __init__(self, link: Link, keeper: Keeper, world: World, *, setup_key_file: str) -> None:
         self._link, self._keeper, self._world = link, keeper, world
-        self._name, self._setup_key_file = name, Path(setup_key_file)
+        self._name, self._setup_key_file = keeper.name, Path(setup_key_file)
         self._badge: Badge | None = None
         self._enrolling = trio.Lock()
         self._wants_all = False
@@ -113,7 +113,7 @@ class Server:
         }
         content = msgspec.json.encode(request)
         enrolled = understood(Enrolled, await self._link.ask("POST", "/agent/v1/enrol", content=content))
-        badge = Badge(self._link.url, enrolled.id, enrolled.token, digest(key))
+        badge = Badge(self._keeper.url, self._name, enrolled.id, enrolled.token, digest(key))
         await self._world.in_thread(partial(self._keeper.keep_badge, badge))
         return badge
 

@@ -35,11 +35,9 @@ class Follower:
         (folder / "setup-key").write_text("the-setup-key")
         self.disk, self.events, self.changes = MemoryDisk(), [], 0
         self.disk.make_dir("/private", 0o700)
-        self.keeper = Keeper(self.disk, "/private", url)
-        self.server = Server(
-            Link(url, source=str), self.keeper, WORLD, name="alice", setup_key_file=str(folder / "setup-key")
-        )
-        self.following = Following(self.server, self.keeper, url=url, world=WORLD, note=self.note)
+        self.keeper = Keeper(self.disk, "/private", url=url, name="alice")
+        self.server = Server(Link(url, source=str), self.keeper, WORLD, setup_key_file=str(folder / "setup-key"))
+        self.following = Following(self.server, self.keeper, WORLD, self.note)
         self.following.changed = self.change
 
     def note(self, name, /, **fields):

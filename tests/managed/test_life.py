@@ -95,6 +95,17 @@ async def test_a_view_of_another_server_is_not_gone_by(places):
     assert ("managed", "") == (status["role"], status["membership"]["id"])
 
 
+async def test_a_view_that_was_for_another_name_is_not_gone_by_and_the_new_name_enrols(places):
+    async with enrolled(places) as (server, home):
+        path = home.private.parent.parent / "qfagent.toml"
+        path.write_text(path.read_text().replace('name = "alice"', 'name = "anna"'))
+        async with home.living() as peer:
+            await peer.until_role("client")
+        names = {peer["name"] for peer in await server.get("/api/peers")}
+
+    assert {"alice", "anna"} == names
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"url": 1}', b"\xff\xfe"])
 async def test_a_kept_view_that_was_damaged_is_as_good_as_none(places, damage):
     async with enrolled(places) as (_, home):
