@@ -82,17 +82,33 @@ async def test_a_key_of_a_generator_that_is_out_of_reach_is_not_handed_over_even
 async def test_a_hub_that_has_left_is_asked_nothing_and_what_lies_there_waits_for_its_return(shown):
     alice, hubs = shown.clients["alice"], list(shown.hubs.values())
     show(alice, hubs[:2], peer("bob"))
-    before = {block.id: block.spent for block in alice.client.desk.holdings.history()}
+    show(shown.clients["bob"], hubs[:2], peer("alice"))
+    straight, said = hubs[2].bend, []
+
+    async def overhear(data):
+        said.append(data)
+        return data
+
+    hubs[2].bend = overhear
+    before = next_offsets(alice)
     await alice.client.generator.establish("bob")
     await trio.sleep(600)
-    after = alice.client.desk.holdings.history()
-    left = {"h1": "up", "h2": "up", "h3": "left"} == await states(alice)
+    moved = {hub for hub, offset in next_offsets(alice).items() if offset != before[hub]}
+    left = await states(alice)
+    hubs[2].bend = straight
     show(alice, hubs, peer("bob"))
     await trio.sleep(60)
 
-    assert left
-    assert [0] == [block.spent - before[block.id] for block in after if block.hub == hubs[2].address.id]
+    assert {"h1": "up", "h2": "up", "h3": "left"} == left
+    assert {hub.address.id for hub in hubs[:2]} == moved
+    assert [] == said
     assert {"h1": "up", "h2": "up", "h3": "up"} == await states(alice)
+
+
+def next_offsets(machine):
+    """What is spent next at each hub."""
+    desk = machine.client.desk
+    return {block.hub: desk.ledger.next(block.id) for block in desk.holdings.live()}
 
 
 async def test_a_view_that_turns_hubs_on_and_off_makes_a_client_spend_nothing(shown):

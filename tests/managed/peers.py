@@ -34,6 +34,7 @@ address = "{address}"
 setup_key_file = "{folder}/setup-key"
 [client]
 scan_interval = "100ms"
+hub_timeout = "500ms"
 """
 
 
@@ -83,10 +84,10 @@ class Peer(Running):
                 await trio.sleep(0.02)
         return status
 
-    async def wait_for(self, event, seconds=15):
-        """Waits until an event of that name was told; all of them."""
-        with trio.fail_after(seconds):
-            while not (found := self.happened(event)):
+    async def wait_for(self, event, **fields):
+        """Waits until an event of that name with these fields was told; all of them."""
+        with trio.fail_after(15):
+            while not (found := [told for told in self.happened(event) if told | fields == told]):
                 await trio.sleep(0.02)
         return found
 
