@@ -114,9 +114,9 @@ class Frame:
             case "hub":
                 at_work = roles.hub
             case "managed":
-                from qfagent import casting  # noqa: PLC0415  # httpx takes 0.1 s, which only a managed agent needs
+                from qfagent import managing  # noqa: PLC0415  # httpx takes 0.1 s, which only a managed agent needs
 
-                at_work = casting.managed
+                at_work = managing.managed
             case "management":
                 at_work = roles.management
         async with at_work(around) as self._role:

@@ -5,9 +5,8 @@
 * A role that can't begin is tried again at intervals, and the agent says why. One that changes too often is held.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -22,15 +21,11 @@ from qfagent.dske.psrd import HubAddress
 from qfagent.errors import AgentError, StoreError
 from qfagent.health import readiness
 from qfagent.http.routes import Route
-from qfagent.http.transport import interface_address
 from qfagent.hub.report import HubStatus
 from qfagent.managed.allowance import Allowance
 from qfagent.managed.following import Following
-from qfagent.managed.kept import Keeper
-from qfagent.managed.link import Link
-from qfagent.managed.netbird import Api, NetBird
+from qfagent.managed.neighbours import Neighbours
 from qfagent.managed.report import Report
-from qfagent.managed.server import Server, Source
 from qfagent.metrics import Metrics
 from qfagent.neighbourhood import ANYBODY, Neighbourhood
 from qfagent.roles import Role
@@ -49,6 +44,7 @@ class Casting:
     def __init__(self, around: Surroundings, following: Following) -> None:
         self._following, self._around = following, around
         self._inner = msgspec.structs.replace(around, config=self._config, neighbourhood=self._neighbourhood)
+        self._completed: tuple[Config, Neighbours, Config] | None = None
         self._role: Role | None = None
         self._routes: list[Route] = []
         self._failure: AgentError | None = None
@@ -56,6 +52,7 @@ class Casting:
         self._allowance = Allowance()
         self.ready = trio.Event()  # the first role is up, has failed, or is not known yet
         self._stirred, self._stopping, self._ended = trio.Event(), False, trio.Event()
+        self.began: Callable[[], None] = lambda: None  # told of each role
         following.changed = self._turn
 
     async def play(self) -> None:
@@ -109,7 +106,9 @@ class Casting:
             await self._role.measure(metrics)
 
     async def told(self) -> Report | None:
-        """What the server is told."""
+        """What the server is told, if it is there."""
+        if self._following.trouble is not None:
+            return None
         try:
             part, found = await self.report(), await self.issues()
         except StoreError:
@@ -153,8 +152,8 @@ class Casting:
             self._role, self._failure, self._name = role, None, name
             self._routes = [calls.gate(route) for route in role.routes()]
             self._around.note("role.began", role=name)
-            self._following.stir()
             self.ready.set()
+            self.began()
             await self._other_than(name)
             await calls.close()
             self._around.note("role.ends", role=name)
@@ -175,8 +174,13 @@ class Casting:
         return None if view is None else view.peer.role
 
     def _config(self) -> Config:
+        """The configuration as the view completes it; asked for so often that it is kept while both stay the same."""
         neighbours, config = self._following.neighbours, self._around.config()
-        return config if neighbours is None else neighbours.complete(config)
+        if neighbours is None:
+            return config
+        if self._completed is None or self._completed[0] is not config or self._completed[1] is not neighbours:
+            self._completed = config, neighbours, neighbours.complete(config)
+        return self._completed[2]
 
     def _neighbourhood(self) -> Neighbourhood:
         return self._following.neighbours or ANYBODY
@@ -198,49 +202,6 @@ class Casting:
         with trio.CancelScope() as scope:
             scope.deadline = trio.current_time() + seconds if seconds is not None else scope.deadline
             await self._stirred.wait()
-
-
-@asynccontextmanager
-async def managed(around: Surroundings) -> AsyncIterator[Role]:
-    """An agent that follows its management server."""
-    config = around.config()
-    keeper = Keeper(around.disk, config.private, url=config.management.url, name=config.peer)
-    following = Following(_source(around, keeper), keeper, around.world, around.note)
-    casting = Casting(around, following)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(following.run)
-        nursery.start_soon(casting.play)
-        nursery.start_soon(following.keep_telling, casting.told)
-        await casting.ready.wait()
-        yield Role(
-            casting.routes,
-            casting.report,
-            casting.issues,
-            casting.measure,
-            casting.reconfigure,
-            following.membership,
-        )
-        await casting.stop()
-        nursery.cancel_scope.cancel()
-
-
-def _source(around: Surroundings, keeper: Keeper) -> Source:
-    config = around.config()
-    given, place = config.management, partial(_place, config)
-    if given.kind == "netbird":
-        api = Api(Link(given.url, source=str), around.world, token_file=given.token_file)
-        return NetBird(
-            api, name=config.peer, place=place, shares_required=lambda: around.config().client.shares_required
-        )
-    link = Link(given.url, source=place)
-    return Server(link, keeper, around.world, setup_key_file=given.setup_key_file)
-
-
-def _place(config: Config) -> str:
-    """The address that this peer calls from; empty if the system may choose. InterfaceDown."""
-    if config.management.address or not config.interface:
-        return config.management.address
-    return interface_address(config.interface)
 
 
 def _leaves(group: BaseExceptionGroup[AgentError]) -> Iterator[AgentError]:

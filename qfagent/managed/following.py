@@ -2,10 +2,9 @@
 
 * A view that can't be understood or kept changes nothing. Whatever fails is tried again, at ever longer intervals.
 * However fast a server answers, it is asked again after a pause only.
-* Reports go out every minute, and when something has changed; a report that fails is no news, the next one goes.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -17,14 +16,11 @@ from qfagent.events import Note
 from qfagent.managed.kept import Keeper
 from qfagent.managed.membership import Membership
 from qfagent.managed.neighbours import Neighbours
-from qfagent.managed.report import Report
 from qfagent.managed.server import Source
 from qfagent.managed.view import View
 from qfagent.world import World
 
 PAUSE: Final = 0.3  # seconds between an answer and the next question
-LOOK: Final = 2.0  # seconds between looks whether there is something to report
-REPORT_EVERY: Final = 60.0  # seconds
 
 Fault = ManagementUnreachable | ManagementRefused | StoreError
 _FAULTS: Final = (ManagementUnreachable, ManagementRefused, StoreError)
@@ -41,7 +37,6 @@ class Following:
         self._heard_at: float | None = None
         self._backoff = Backoff(world)
         self._stirred = trio.Event()
-        self._told: Report | None = None
 
     @property
     def view(self) -> View | None:
@@ -49,7 +44,7 @@ class Following:
         return None if self.neighbours is None else self.neighbours.view
 
     def stir(self) -> None:
-        """Something has changed here: looks and tells at once."""
+        """Somebody wants to know now: what has failed is tried again at once."""
         self._stirred.set()
         self._stirred = trio.Event()
 
@@ -65,16 +60,6 @@ class Following:
             except _FAULTS as error:
                 self._failed(error)
                 await self._rest(self._backoff.failed())
-
-    async def keep_telling(self, report: Callable[[], Awaitable[Report | None]]) -> None:
-        """Reports what `report` gives, while there is something and the server is there."""
-        told_at = 0.0
-        while True:
-            current = await report()
-            now = trio.current_time()
-            if current is not None and (current.is_news_after(self._told) or now - told_at >= REPORT_EVERY):
-                told_at = now if await self._tell(current) else told_at
-            await self._rest(LOOK)
 
     def membership(self) -> Membership:
         """What the status says."""
@@ -96,7 +81,7 @@ class Following:
 
     async def _step(self) -> None:
         view = await self._source.look(self.view)
-        if view is not None:
+        if view is not None and view != self.view:
             await self._world.in_thread(partial(self._keeper.keep_view, view))
             self._turn_to(view)
         self._worked()
@@ -108,17 +93,6 @@ class Following:
         self._note("view.changed", version=view.version[:16], role=view.peer.role, **counts)
         self.changed()
 
-    async def _tell(self, report: Report) -> bool:
-        if self.trouble is not None:
-            return False
-        try:
-            await self._source.tell(report)
-        except _FAULTS as error:
-            self._note("management.report-failed", code=error.slug, reason=str(error))
-            return False
-        self._told = report
-        return True
-
     def _failed(self, error: Fault) -> None:
         if self.trouble is None or str(self.trouble) != str(error):
             self._note("management.lost", code=error.slug, reason=str(error))
@@ -127,7 +101,6 @@ class Following:
     def _worked(self) -> None:
         if self.trouble is not None or self._heard_at is None:
             self._note("management.reached", url=self._keeper.url)
-            self._told = None
         self.trouble, self._heard_at = None, round(self._world.wall(), 3)
         self._backoff.worked()
 

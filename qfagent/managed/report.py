@@ -43,9 +43,9 @@ class Report(msgspec.Struct, frozen=True):
     psrd: tuple[PsrdLevel, ...]
     issues: tuple[str, ...]
 
-    def is_news_after(self, other: "Report | None") -> bool:
+    def is_news_after(self, other: "Report") -> bool:
         """Whether something else has changed than a level by a little."""
-        return other is None or _rough(self) != _rough(other)
+        return _rough(self) != _rough(other)
 
 
 def _rough(report: Report) -> object:
