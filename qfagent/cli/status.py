@@ -59,7 +59,7 @@ def _membership_facts(membership: dict[str, Any]) -> Iterator[tuple[str, object]
     yield "managed by", membership["url"]
     if membership["id"]:
         yield "known as", f"{membership['id']}, at {membership['address']}"
-        yield "sees", f"{membership['hubs']} hubs, {membership['peers']} peers in reach"
+        yield "in reach", f"hubs {membership['hubs']}, peers {membership['peers']}"
 
 
 def _hub_facts(hub: dict[str, Any]) -> Iterator[tuple[str, object]]:

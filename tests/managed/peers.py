@@ -58,10 +58,11 @@ class Household:
         async with frame.open_store(), frame.at_work(), frame.listening():
             yield agent
 
-    def move_to(self, address):
-        """From its next life on it calls from another address."""
+    def change(self, old, new):
+        """From its next life on its configuration says something else."""
         path = Path(self.folder, "qfagent.toml")
-        path.write_text(path.read_text().replace(f'"{self.address}"', f'"{address}"'))
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
 
     @property
     def private(self):

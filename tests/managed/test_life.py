@@ -87,8 +87,7 @@ async def test_the_server_may_come_back_with_news(places):
 async def test_a_view_of_another_server_is_not_gone_by(places):
     async with enrolled(places) as (_, home):
         pass
-    text = (home.private.parent.parent / "qfagent.toml").read_text()
-    (home.private.parent.parent / "qfagent.toml").write_text(text.replace(f":{places[0]}", f":{free_port()}"))
+    home.change(f":{places[0]}", f":{free_port()}")
     async with home.living() as peer:
         status = await peer.status()
 
@@ -97,8 +96,7 @@ async def test_a_view_of_another_server_is_not_gone_by(places):
 
 async def test_a_view_that_was_for_another_name_is_not_gone_by_and_the_new_name_enrols(places):
     async with enrolled(places) as (server, home):
-        path = home.private.parent.parent / "qfagent.toml"
-        path.write_text(path.read_text().replace('name = "alice"', 'name = "anna"'))
+        home.change('name = "alice"', 'name = "anna"')
         async with home.living() as peer:
             await peer.until_role("client")
         names = {peer["name"] for peer in await server.get("/api/peers")}
@@ -290,7 +288,7 @@ async def test_a_file_is_not_bound_to_a_name_that_calls_from_elsewhere(places):
         home = Household(places[2], "alice", url=url, key=key, address="127.0.0.8")
         async with home.living() as alice:
             await alice.until(lambda status: status["membership"]["hubs"] == 1)
-        home.move_to("127.0.0.9")
+        home.change('"127.0.0.8"', '"127.0.0.9"')
         async with home.living() as alice:
             await alice.until_role("client")
             await carry(peers["h1"], alice)

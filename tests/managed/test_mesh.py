@@ -3,7 +3,12 @@
 import json
 import stat
 
-from tests.managed.peers import carry, mesh, peer_of
+import trio
+
+from qfagent.cli.program import main
+from tests.local.frames import short_folder
+from tests.managed.peers import Household, carry, mesh, peer_of
+from tests.management.servers import serving
 
 
 async def test_a_peer_enrols_and_is_a_client_until_it_is_marked():
@@ -65,3 +70,46 @@ async def test_keys_are_made_through_marked_hubs_and_the_network_follows_when_on
         state: [hub["state"] for hub in left["client"]["hubs"]].count(state) for state in ("left", "up")
     }
     assert 200 == again.status
+
+
+async def test_with_an_interface_a_peer_calls_from_its_address_and_stays_on_it():
+    async with serving() as server:
+        url, key = f"http://127.0.0.1:{server.port}", (await server.setup_key())["key"]
+        with short_folder() as folder:
+            home = Household(folder, "alice", url=url, key=key, address="127.0.0.2")
+            home.change('interface = ""', 'interface = "lo"')
+            home.change('\naddress = "127.0.0.2"', "")
+            async with home.living() as peer:
+                status = await peer.until_role("client")
+
+    assert "127.0.0.1" == status["membership"]["address"]
+
+
+async def test_without_its_interface_a_peer_calls_nobody_and_says_so():
+    async with serving() as server:
+        url, key = f"http://127.0.0.1:{server.port}", (await server.setup_key())["key"]
+        with short_folder() as folder:
+            home = Household(folder, "alice", url=url, key=key, address="127.0.0.2")
+            home.change('interface = ""', 'interface = "wg-missing"')
+            home.change('\naddress = "127.0.0.2"', "")
+            async with home.living() as peer:
+                status = await peer.until(lambda status: status["membership"]["trouble"])
+                calls = await server.get("/api/peers")
+
+    assert "the interface wg-missing is missing" in status["membership"]["trouble"]
+    assert [] == calls
+
+
+async def test_the_shell_is_told_who_manages_it(capsys):
+    async with mesh("alice") as (server, peers):
+        known = await peer_of(server, "alice")
+        await trio.to_thread.run_sync(main, "qfagent", ["status", "--socket", peers["alice"].path])
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line.strip())
+
+    told = {name: lines[name].strip() for name in ("name", "managed by", "known as", "in reach")}
+    assert {
+        "name": "alice, client",
+        "managed by": f"http://127.0.0.1:{server.port}",
+        "known as": f"{known['id']}, at 127.0.0.2",
+        "in reach": "hubs 0, peers 1",
+    } == told
