@@ -1,5 +1,6 @@
 """Machines that were restored, reverted or cloned, and disks that lied: found out, stopped, and not reused."""
 
+import binascii
 import copy
 
 import pytest
@@ -7,6 +8,7 @@ import trio
 
 from qfagent.errors import HubStopped, NothingChanged, StoreError, StoreFenced, TooFewHubs
 from qfagent.testing.disk import MemoryDisk
+from tests.conftest import enrol
 
 
 def snapshot(machine):
@@ -19,13 +21,22 @@ async def restore(machine, files):
     await machine.crash()
     before, machine.disk = machine.disk, MemoryDisk(99)
     before.close()
+    put(machine.disk, files)
+    await machine.boot()
+
+
+def put(disk, files):
     for path, data in files.items():
-        machine.disk.make_dir(path.rpartition("/")[0], 0o700)
-        file = machine.disk.create(path, len(data))
+        disk.make_dir(path.rpartition("/")[0], 0o700)
+        file = disk.create(path, len(data))
         file.write_at(0, data)
         file.sync()
-        machine.disk.sync_dir(path.rpartition("/")[0])
-    await machine.boot()
+        disk.sync_dir(path.rpartition("/")[0])
+
+
+def wrapped(hub):
+    """Where the shares at a hub lie in their recoverers' pads, and what they look like under them."""
+    return hub.store.database.rows("SELECT start, share FROM shares WHERE share IS NOT NULL")
 
 
 async def keys(network, count):
@@ -166,15 +177,33 @@ async def test_a_restored_hub_retires_the_blocks_that_clients_have_seen_further(
 async def test_a_share_under_a_rolled_back_block_never_leaves(connected):
     """The hub is restored to before it wrapped a share; then it wraps another under the same bytes."""
     network = await connected()
-    hub, alice, bob = network.hubs["h1"], network.clients["alice"], network.clients["bob"]
+    hub, alice, bob = network.hubs["h1"], network.clients["alice"].client, network.clients["bob"].client
+    carol = (await network.add_client("carol")).client  # the hub has seen nothing of her since the snapshot
+    await enrol(network, "carol")
     files = snapshot(hub)
-    await keys(network, 5)  # bob has seen the hub's server pad further than the snapshot
+    [(key_id, _)] = await alice.generator.establish("bob")
+    await trio.sleep(1)  # the third share is under way when k have arrived
+    [(start, first)] = wrapped(hub)
+    await bob.recoverer.recover(key_id, peer="alice", uid=0)
     await restore(hub, files)
-    [(key_id, key)] = await alice.client.generator.establish("bob")
-    recovered = await bob.client.recoverer.recover(key_id, peer="alice", uid=0)
+    [(key_id, key)] = await carol.generator.establish("bob")
+    await trio.sleep(1)
+    [(again, second)] = wrapped(hub)
+    left = []
 
+    async def overhear(data):
+        left.append(data)
+        return data
+
+    hub.bend = overhear
+    recovered = await bob.recoverer.recover(key_id, peer="carol", uid=0)
+    await trio.sleep(1)
+
+    assert (start, True) == (again, first != second)
     assert (key_id, key) == recovered[1]
-    assert 0 == hub.hub.books.shares.count()
+    assert b"errors/retired" in b"".join(left)
+    assert binascii.b2a_base64(second, newline=False) not in b"".join(left)
+    assert [] == wrapped(hub)
 
 
 async def test_a_store_on_another_machine_opens_fenced(connected):
@@ -184,11 +213,7 @@ async def test_a_store_on_another_machine_opens_fenced(connected):
     await network.clients["alice"].crash()
     clone.name, clone.disk, clone._life = "another-machine", MemoryDisk(5), trio.CancelScope()
     network.machines.append(clone)
-    for path, data in files.items():
-        clone.disk.make_dir(path.rpartition("/")[0], 0o700)
-        file = clone.disk.create(path, len(data))
-        file.write_at(0, data)
-        file.sync()
+    put(clone.disk, files)
     await clone.boot()
 
     assert "moved-machine" == clone.store.fence.reason.code
@@ -204,3 +229,24 @@ async def test_a_clone_on_the_same_machine_id_is_stopped_by_what_the_hubs_have_s
 
     with pytest.raises((TooFewHubs, HubStopped)):
         await network.clients["alice"].client.generator.establish("bob")
+
+
+async def test_a_clone_that_runs_at_the_same_time_is_found_out_at_the_first_byte_that_both_have_spent(connected):
+    """Both have asked about their blocks long before: `pad-spent` makes the second ask again, and stop."""
+    network = await connected()
+    alice, clone = network.clients["alice"], copy.copy(network.clients["alice"])
+    files = snapshot(alice)
+    clone.disk, clone.events, clone._life = MemoryDisk(5), [], trio.CancelScope()
+    network.machines.append(clone)
+    put(clone.disk, files)
+    await clone.boot()
+    for _ in range(10):
+        await clone.client.generator.establish("bob")
+    with pytest.raises((TooFewHubs, HubStopped)):
+        await keys(network, 20)
+    await trio.sleep(5)
+
+    stops = alice.happened("hub.stopped")
+    assert {"rolled-back"} == {event["code"] for event in stops}
+    assert 2 <= len({event["hub"] for event in stops})  # as many as a key needs: nothing is spent anywhere
+    assert not clone.happened("hub.stopped")
