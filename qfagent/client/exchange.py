@@ -115,7 +115,7 @@ class Exchange:
         return reply
 
     def accept_shares(self, sent: Sent, received: Received, hub: str) -> Reply:
-        """As `accept`, for what a fetch brings; entries that contradict the ledger are left out."""
+        """As `accept`, for what a fetch brings; entries not wanted, or against the ledger, are left out."""
         reply = self.accept(sent, received)
         if reply.refusal is not None:
             return reply
@@ -124,7 +124,9 @@ class Exchange:
         except Invalid as error:
             return Reply(b"", Nonsense(str(error)))
         own = {holding.id for holding in self._holdings.ready(hub)}
-        return Reply(b"", brought=tuple(self._open_all(wrapped for wrapped in shares if wrapped.block in own)))
+        wanted = wire.decode(wire.Fetch, sent.body).secrets
+        fitting = [share for share in shares if any(want.covers(share.generator, share.secret_id) for want in wanted)]
+        return Reply(b"", brought=tuple(self._open_all(share for share in fitting if share.block in own)))
 
     def other_blocks(self, block: str, hub: str) -> tuple[wire.Seen, ...]:
         """How far the other blocks at the hub are seen; the newest 64 if there are more."""

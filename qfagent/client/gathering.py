@@ -7,7 +7,6 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
 import trio
 
 from qfagent.client.exchange import Brought
@@ -104,7 +103,7 @@ class Gathering:
 
     def _feed(self, hub: str, brought: Brought) -> None:
         which = (brought.generator, brought.secret_id)
-        if not self._is_wanted(which):
+        if not self._wanted.covers(*which):  # a batch brings what others asked for, too
             return
         recovery = self._recoveries.setdefault(which, Recovery(k=self._k))
         recovery.add(hub, brought.entry)
@@ -113,8 +112,3 @@ class Gathering:
             if (suspect, which) not in self._suspected:
                 self._suspected.add((suspect, which))
                 self._suspect(suspect, which[0])
-
-    def _is_wanted(self, which: Which) -> bool:
-        """A batch brings what others asked for, and a hub may bring what nobody did."""
-        generator, secret_id = self._wanted.generator, self._wanted.secret_id
-        return generator in (which[0], msgspec.UNSET) and secret_id in (which[1], msgspec.UNSET)

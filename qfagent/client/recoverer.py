@@ -68,13 +68,11 @@ class Recoverer:
         raise NotFound(f"whatever waits from {peer} goes to other callers")
 
     async def sweep(self) -> None:
-        """Finishes what has expired, and forgets what was handed over a while ago."""
-        desk, now = self._desk, self._desk.world.now()
+        """Drops what has expired, and forgets what was handed over a while ago."""
+        keys, now = self._desk.keys, self._desk.world.now()
         self._ring.forget_given(now=trio.current_time())
-        gone = [(held.generator, held.secret_id) for held in self._ring.expire(now=now)]
-        expired = await desk.committer.run(lambda: self._finish_expired(gone, now))
-        for which in expired:
-            self._tell_done(which)
+        self._ring.expire(now=now)
+        await self._desk.committer.run(lambda: keys.sweep(now=now, limit=1000))
 
     # --- finding
 
@@ -185,14 +183,6 @@ class Recoverer:
         log.release(*which, indices, now=self._desk.world.now())
         if is_last:
             log.finish(*which)
-
-    def _finish_expired(self, gone: list[Which], now: int) -> list[Which]:
-        log = self._desk.keys
-        expired = list(dict.fromkeys([*gone, *log.expired(now=now)]))
-        for which in expired:
-            log.finish(*which)
-        log.sweep(now=now, limit=1000)
-        return expired
 
     def _tell_done(self, which: Which) -> None:
         for hub in self._hubs():

@@ -125,6 +125,10 @@ class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.generator is msgspec.UNSET and self.secret_id is msgspec.UNSET:
             raise ValueError("expected a generator or a secret id")
 
+    def covers(self, generator: str, secret_id: str) -> bool:
+        """Whether it asks for this generator's secret."""
+        return self.generator in (generator, msgspec.UNSET) and self.secret_id in (secret_id, msgspec.UNSET)
+
 
 class Done(msgspec.Struct, frozen=True):
     """A secret that its recoverer needs no more."""

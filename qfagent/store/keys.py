@@ -1,11 +1,11 @@
 """What a client remembers of keys, so that none leaves twice: never a key itself.
 
-* A wrap is a share's place in the server pad; its bytes stay until all keys of the secret were handed over or expired,
-  so that the secret can be fetched again after a crash.
+* A wrap is a share's place in the server pad; its bytes stay until all keys of the secret were handed over, so that
+  the secret can be fetched again after a crash, or until its own hub's word about its expiry has come true.
 * A key is logged as released before it leaves; the log outlives every share that could bring it back.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -45,18 +45,8 @@ class KeyLog:
         self._database.execute("INSERT INTO wraps VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def finish(self, generator: str, secret_id: str) -> None:
-        """All keys of the secret are out, or expired: what its shares lay under is erased."""
-        which = "secret_id = ? AND generator = ?"
-        for block, start, length in self._database.rows(
-            f"SELECT block, start, length FROM wraps WHERE {which}", secret_id, generator
-        ):
-            self._ledger.erase(block, Span(start, length))
-        self._database.execute(f"DELETE FROM wraps WHERE {which}", secret_id, generator)
-
-    def expired(self, *, now: int) -> list[tuple[str, str]]:
-        """Generator and secret id of secrets whose wraps have expired."""
-        sql = "SELECT DISTINCT generator, secret_id FROM wraps WHERE expires_at <= ?"
-        return [(generator, secret_id) for generator, secret_id in self._database.rows(sql, now)]
+        """All keys of the secret are out: what its shares lay under is erased."""
+        self._erase("secret_id = ? AND generator = ?", secret_id, generator)
 
     def wraps_under(self, block: str) -> int:
         """How many wraps still need the block."""
@@ -79,6 +69,14 @@ class KeyLog:
         self._database.execute("INSERT OR REPLACE INTO released VALUES (?, ?, ?, ?)", *values)
 
     def sweep(self, *, now: int, limit: int) -> None:
-        """Drops at most `limit` entries of the log whose shares have long expired."""
+        """Erases wraps that have expired; drops at most `limit` log entries whose shares have long expired."""
+        self._erase("expires_at <= ?", now)
         which = "SELECT secret_id, generator FROM released WHERE expires_at <= ? LIMIT ?"
         self._database.execute(f"DELETE FROM released WHERE (secret_id, generator) IN ({which})", now, limit)
+
+    def _erase(self, which: str, *values: Any) -> None:
+        for block, start, length in self._database.rows(
+            f"SELECT block, start, length FROM wraps WHERE {which}", *values
+        ):
+            self._ledger.erase(block, Span(start, length))
+        self._database.execute(f"DELETE FROM wraps WHERE {which}", *values)

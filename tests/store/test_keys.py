@@ -132,17 +132,18 @@ def test_finishing_something_else_changes_nothing(log, names):
     assert block_of().server.reveal()[100:164] == log.bytes_at(wrap.span)
 
 
-def test_expired_secrets_are_named_once(log):
-    log.wrap(100, expires_at=NOW + 10)
-    log.wrap(200, expires_at=NOW + 20)
-    log.wrap(300, "two", expires_at=NOW + 30)
+def test_a_wrap_goes_when_its_own_hubs_word_about_expiry_has_come_true(log):
+    wraps = [log.wrap(100, expires_at=NOW + 10), log.wrap(200, expires_at=NOW + 20)]
+    log.run("sweep", now=NOW + 9, limit=10)
+    assert wraps == [log.run("wrap_at", log.block, offset) for offset in (100, 200)]
+    log.run("sweep", now=NOW + 10, limit=10)
 
-    assert [[], [("alice", "one")], [("alice", "one"), ("alice", "two")]] == [
-        sorted(log.run("expired", now=now)) for now in (NOW + 9, NOW + 10, NOW + 30)
-    ]
+    assert [None, wraps[1]] == [log.run("wrap_at", log.block, offset) for offset in (100, 200)]
+    assert [bytes(64), block_of().server.reveal()[200:264]] == [log.bytes_at(wrap.span) for wrap in wraps]
 
 
 def test_a_hub_can_not_make_a_wrap_last_longer_than_any_share_may(log):
     log.wrap(100, expires_at=1 << 45)
+    log.run("sweep", now=NOW + MAX_EXPIRES, limit=10)
 
-    assert [("alice", "one")] == log.run("expired", now=NOW + MAX_EXPIRES)
+    assert None is log.run("wrap_at", log.block, 100)

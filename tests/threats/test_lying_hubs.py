@@ -273,3 +273,45 @@ async def test_deposits_that_a_hub_missed_reach_it_while_the_secret_lives(connec
     network.hubs["h2"].reachable = False
 
     assert keys == [await recovered(network, key_id) for key_id, _ in keys]
+
+
+# --- what only its own share can suffer from
+
+
+async def shares_kept(network):
+    return [hub.hub.books.shares.count() for hub in network.hubs.values()]
+
+
+async def test_secrets_that_nobody_asked_for_are_not_let_in_and_nothing_is_deleted_for_them(connected):
+    """A hub slips in entries of all secrets that wait here, and says of each that it has expired."""
+    network = await connected()
+    keys = [(await network.clients["alice"].client.generator.establish("bob"))[0] for _ in range(3)]
+    books, bob = network.hubs["h1"].hub.books, network.clients["bob"].client
+    honest = books.exchange.deposits.fetch
+
+    def fetch(recoverer, block, request):
+        waiting = books.shares.of_generator("bob", "alice", blocks=[block], now=0, limit=64)
+        return wire.Shares(tuple(changing(expires_at=0)(books.exchange.deposits.show(share)) for share in waiting))
+
+    books.exchange.deposits.fetch = fetch
+    with pytest.raises(AgentError):
+        await bob.recoverer.recover("00000000-0000-8000-8000-000000000000", peer="carol", uid=0)
+    await trio.sleep(400)
+    books.exchange.deposits.fetch = honest
+
+    assert [3, 3, 3] == await shares_kept(network)
+    assert keys == [await recovered(network, key_id) for key_id, _ in keys]
+
+
+@pytest.mark.parametrize("expires_at", [0, 1_800_000_000 - 3600], ids=["lie", "slow_clock"])
+async def test_a_hubs_word_about_expiry_concerns_its_own_share_only(connected, expires_at):
+    network = await connected()
+    network.hubs["h1"].lie = changing(expires_at=expires_at)
+    keys = await network.clients["alice"].client.generator.establish("bob", count=2)
+    assert keys[0] == await recovered(network, keys[0][0])
+    await trio.sleep(400)
+    await network.clients["bob"].crash()
+    await network.clients["bob"].boot()
+
+    assert [1, 1, 1] == await shares_kept(network)
+    assert keys[1] == await recovered(network, keys[1][0])
