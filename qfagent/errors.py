@@ -150,7 +150,7 @@ class ThresholdMismatch(AgentError):
 
 
 class AmbiguousGenerator(AgentError):
-    """Two peers made secrets under this id; say which peer is meant."""
+    """More than one peer may have made a secret under this id; say which peer is meant."""
 
     slug = "ambiguous-generator"
     status = 409

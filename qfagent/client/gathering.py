@@ -61,6 +61,12 @@ class Gathering:
         recovery = self._recoveries.get(which)
         return recovery is not None and recovery.recovered is not None
 
+    def is_alone(self, which: Which) -> bool:
+        """Whether no other generator can have `k` shares of a secret under what was asked for, at any of the hubs."""
+        unheard = len(self._hubs) - len(self.answered)
+        rivals = [len(recovery.hubs) for other, recovery in self._recoveries.items() if other != which]
+        return max(rivals, default=0) + unheard < self._k
+
     def take_held(self) -> list[Held]:
         """The secrets that were rebuilt since the last call, oldest first."""
         taken = [

@@ -2,7 +2,7 @@
 
 * protocol.md sections 4 and 5. A key that was logged never leaves again, but to the same uid for a minute.
 * A secret is fetched once for all of its keys; what its shares lay under is erased when the last of them is out.
-* Without a peer's name a key is not handed out if two generators made secrets under its id.
+* Without a peer's name a key is not handed out unless no other generator can have made a secret under its id.
 """
 
 from collections import defaultdict
@@ -25,6 +25,7 @@ from qfagent.errors import AmbiguousGenerator, BadRequest, Invalid, KeyGone, Not
 FAULTY_AFTER: Final = 2  # generators whose secrets a hub has bent
 CALLERS: Final = 16  # who may be faster than one that waits for a peer's next secret
 DONE_KEPT: Final = 10_000  # secrets that a hub has not been told of
+_SAY_WHICH: Final = "say which peer is meant"
 
 _Wanted = tuple[str | None, str | None]  # generator, secret id
 
@@ -87,28 +88,45 @@ class Recoverer:
 
     async def _find(self, secret_id: str, index: int, peer: str | None) -> Held:
         found = self._waiting(secret_id, index, peer)
-        if not found:
+        if found is None:
             await self._check_not_released(secret_id, index, peer)
             gathering = await self._gather((peer, secret_id), lambda g: _is_settled(g, secret_id, peer))
+            if peer is None:
+                self._settle(gathering, secret_id)
             found = self._waiting(secret_id, index, peer)
-            if not found:
+            if found is None:
                 await self._check_not_released(secret_id, index, peer)
-                if any(gathering.validated(which) for which in gathering.found):
-                    raise KeyGone("this key is being handed out to somebody else")
-                if not gathering.found:
-                    self._count_miss(gathering)
-                raise self._why_not(gathering, f"secret {secret_id}")
-        if len(found) > 1:
-            names = ", ".join(sorted(held.generator for held in found))
-            raise AmbiguousGenerator(f"{names} have made secrets under this id", remedy="say which peer is meant")
-        return found[0]
+                raise self._why_missing(gathering, secret_id)
+        return found
+
+    def _settle(self, gathering: Gathering, secret_id: str) -> None:
+        """Marks a secret that needs no peer's name; AmbiguousGenerator if one is needed to tell which is meant."""
+        validated = [which for which in gathering.found if gathering.validated(which)]
+        if len(validated) > 1:
+            names = ", ".join(sorted(generator for generator, _ in validated))
+            raise AmbiguousGenerator(f"{names} have made secrets under this id", remedy=_SAY_WHICH)
+        if validated and not gathering.is_alone(validated[0]):
+            reason = "too few hubs have answered to rule out that another peer has used this id"
+            raise AmbiguousGenerator(reason, remedy=_SAY_WHICH)
+        for generator, _ in validated:
+            for held in self._ring.holding(secret_id, generator=generator):
+                held.is_alone = True
+
+    def _why_missing(self, gathering: Gathering, secret_id: str) -> Exception:
+        if any(gathering.validated(which) for which in gathering.found):
+            return KeyGone("this key is being handed out to somebody else")
+        if not gathering.found:
+            self._count_miss(gathering)
+        return self._why_not(gathering, f"secret {secret_id}")
 
     def _count_miss(self, gathering: Gathering) -> None:
         if gathering.answered:
             self._budget.missed(now=trio.current_time())
 
-    def _waiting(self, secret_id: str, index: int, peer: str | None) -> list[Held]:
-        return [held for held in self._ring.holding(secret_id, generator=peer) if index in held.keys]
+    def _waiting(self, secret_id: str, index: int, peer: str | None) -> Held | None:
+        """The secret, if its key is here; without a peer's name, one that is known to need none."""
+        every = [held for held in self._ring.holding(secret_id, generator=peer) if index in held.keys]
+        return next((held for held in every if peer is not None or held.is_alone), None)
 
     async def _check_not_released(self, secret_id: str, index: int, peer: str | None) -> None:
         keys = self._desk.keys
@@ -207,7 +225,7 @@ def _is_settled(gathering: Gathering, secret_id: str, peer: str | None) -> bool:
     """Whether a key may be handed out: its secret validates, and no other generator's may still turn up."""
     if peer is not None:
         return gathering.validated((peer, secret_id))
-    return len(gathering.found) == 1 and gathering.validated(gathering.found[0])
+    return any(gathering.validated(which) and gathering.is_alone(which) for which in gathering.found)
 
 
 def _parse(key_id: str, peer: str | None) -> tuple[str, int]:

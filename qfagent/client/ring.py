@@ -18,17 +18,22 @@ Which = tuple[str, str]  # generator, secret id
 
 
 class Held(msgspec.Struct):
-    """One recovered secret: its keys by index, and when it expires (Unix seconds)."""
+    """One recovered secret: its keys by index, and when it expires (Unix seconds).
+
+    `is_alone`: no other generator has used the id, so a caller need not say which is meant.
+    """
 
     generator: str
     secret_id: str
     keys: dict[int, Secret]
     expires_at: int
+    is_alone: bool = False
 
 
 class _Given(msgspec.Struct, frozen=True):
     key: Secret
     generator: str
+    is_alone: bool
     uid: int
     until: float  # clock of trio
 
@@ -79,16 +84,17 @@ class Ring:
         self.forget_given(now=now)
         for index, key in keys.items():
             which = (held.secret_id, index)
-            self._given.setdefault(which, {})[held.generator] = _Given(key, held.generator, uid, now + GRACE)
+            given = _Given(key, held.generator, held.is_alone, uid, now + GRACE)
+            self._given.setdefault(which, {})[held.generator] = given
             self._given_order.append((now + GRACE, which, held.generator))
 
     def given(
         self, secret_id: str, index: int, *, generator: str | None, uid: int, now: float
     ) -> tuple[str, Secret] | None:
-        """Generator and key, if this caller was given the key a moment ago; the generator's, or whose it was."""
+        """Generator and key, if this caller was given the key a moment ago; without a generator, if it is alone."""
         found = self._given.get((secret_id, index), {}).values()
         own = [given for given in found if given.uid == uid and given.until > now]
-        fitting = [given for given in own if generator in (None, given.generator)]
+        fitting = [given for given in own if (given.is_alone if generator is None else given.generator == generator)]
         return (fitting[0].generator, fitting[0].key) if len(fitting) == 1 else None
 
     def forget_given(self, *, now: float) -> None:

@@ -7,8 +7,9 @@ from qfagent.client.ring import GRACE, Held, Ring
 from qfagent.dske.secret import Secret
 
 
-def held(generator="alice", secret_id="one", keys=3, expires_at=100):
-    return Held(generator, secret_id, {index: Secret(bytes([index]) * 32) for index in range(keys)}, expires_at)
+def held(generator="alice", secret_id="one", keys=3, expires_at=100, is_alone=True):
+    every = {index: Secret(bytes([index]) * 32) for index in range(keys)}
+    return Held(generator, secret_id, every, expires_at, is_alone)
 
 
 def test_a_key_leaves_once():
@@ -128,6 +129,14 @@ def test_keys_of_two_peers_under_one_id_do_not_replace_each_other():
 
     assert "alice" == ring.given("one", 0, generator="alice", uid=7, now=1.0)[0]
     assert "mallory" == ring.given("one", 0, generator="mallory", uid=7, now=1.0)[0]
+    assert ring.given("one", 0, generator=None, uid=7, now=1.0) is None
+
+
+def test_without_a_peers_name_only_a_key_is_given_again_that_needs_none():
+    ring, secret = Ring(), held("mallory", is_alone=False)
+    ring.add(secret)
+    give(ring, secret)
+
     assert ring.given("one", 0, generator=None, uid=7, now=1.0) is None
 
 
