@@ -96,6 +96,8 @@ class Recoverer:
             found = self._waiting(secret_id, index, peer)
             if found is None:
                 await self._check_not_released(secret_id, index, peer)
+                found = self._waiting(secret_id, index, peer)  # another caller has put it there meanwhile
+            if found is None:
                 raise self._why_missing(gathering, secret_id)
         return found
 

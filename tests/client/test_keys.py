@@ -291,3 +291,18 @@ async def test_a_client_works_as_soon_as_k_hubs_have_registered_it(connected):
     async with within(1):
         [(key_id, key)] = await network.clients["alice"].client.generator.establish("bob")
         assert (key_id, key) == (await network.clients["bob"].client.recoverer.recover(key_id, peer=None, uid=0))[1]
+
+
+async def test_two_callers_at_once_each_get_their_own_key_of_a_secret(connected):
+    network = await connected()
+    bob, got = network.clients["bob"].client, []
+
+    async def call(key_id, key):
+        got.append((await bob.recoverer.recover(key_id, peer="alice", uid=0))[1] == (key_id, key))
+
+    for _ in range(10):
+        async with trio.open_nursery() as callers:
+            for key_id, key in await network.clients["alice"].client.generator.establish("bob", count=2):
+                callers.start_soon(call, key_id, key)
+
+    assert [True] * 20 == got
