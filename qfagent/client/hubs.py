@@ -96,10 +96,12 @@ class Hub:
         """Registers a new block; Refusal says why not."""
         exchange, peer = self._desk.exchange, self._desk.peer
 
-        def compose(_: frozenset[str]) -> Sent | str:
-            if not self.vetting.has_passed(block):
-                return block
-            return exchange.compose_register(block, peer, prove_with=prove_with)
+        def compose(avoided: frozenset[str]) -> Sent | str:
+            proof = None if prove_with in avoided else prove_with
+            for spent_from in (block, proof):
+                if spent_from is not None and not self.vetting.has_passed(spent_from):
+                    return spent_from
+            return exchange.compose_register(block, peer, prove_with=proof)
 
         await self._ask(compose, partial(exchange.accept_registered, hub=self.id, peer=peer))
 

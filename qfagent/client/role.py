@@ -82,7 +82,7 @@ class Client:
         if holding.state == "stopped":
             await desk.committer.run(partial(desk.holdings.resume, block))
         elif stop is not None and stop.block == block:
-            await desk.committer.run(partial(desk.ledger.skip, block, stop.evidence))
+            await desk.committer.run(partial(desk.holdings.move_behind, block, stop.evidence))
         else:
             raise NothingChanged(f"block {block} is not stopped")
         hub.lift_stop()

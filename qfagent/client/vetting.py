@@ -69,7 +69,7 @@ class Vetting:
             self._avoid(block, "unknown-block" if state is None else "retired")
             if holding.state == "new":
                 raise BlockUseless(f"the hub says that block {block} is retired, or not its own")
-        elif state.user_seen <= spent:
+        elif state.user_seen <= spent and state.proofs_seen <= holding.proofs:
             self._passed.add(block)
             self._end_stop(block)
         elif holding.state == "new":

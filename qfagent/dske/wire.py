@@ -173,11 +173,12 @@ class Shares(msgspec.Struct, frozen=True):
 
 
 class BlockState(msgspec.Struct, frozen=True):
-    """What a hub tells anybody about a block; `user_seen` is an offset in bytes."""
+    """What a hub tells anybody about a block; `user_seen` is an offset, `proofs_seen` counts bytes of the last 64."""
 
     user_seen: Offset
     registered: bool
     retired: bool
+    proofs_seen: Offset = 0  # a hub of another make may not tell
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -37,7 +37,8 @@ class Books:
         state = self.clients.state_of(block)
         if state is None:
             return None
-        return BlockState(self.ledger.seen(block), registered=state == "ready", retired=state in ("retired", "gone"))
+        seen, proofs = self.ledger.seen(block), self.ledger.proofs_seen(block)
+        return BlockState(seen, state == "ready", state in ("retired", "gone"), proofs)
 
 
 def open_books(

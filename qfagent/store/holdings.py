@@ -134,8 +134,14 @@ class Holdings:
         holding = self.get(block)
         if holding.state != "stopped":
             raise NothingChanged(f"block {block} is not stopped")
+        self.move_behind(block, holding.evidence)
         self._database.execute("UPDATE blocks SET state = 'ready', reason = '' WHERE id = ?", block)
-        self._ledger.skip(block, holding.evidence)
+
+    def move_behind(self, block: str, evidence: int) -> None:
+        """Spends unused all that the hub may have seen of the block: below the evidence, and of the proofs."""
+        self._ledger.skip(block, evidence)
+        while self._ledger.can_prove(block):
+            self._ledger.take_proof(block)
 
     def retire(self, block: str, *, reason: str, state: str = "retired") -> None:
         """Ends a block; it stays as a tombstone. NotFound, NothingChanged."""

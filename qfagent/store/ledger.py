@@ -191,6 +191,10 @@ class Ledger:
         """The end of the highest byte accepted from the other side, below the bytes kept for proofs."""
         return self._marks(block).seen
 
+    def proofs_seen(self, block: str) -> int:
+        """As `seen`, for the bytes that are kept for proofs: how many of them are behind it."""
+        return self._marks(block).proofs_seen
+
     # --- the transaction
 
     def flush(self) -> None:

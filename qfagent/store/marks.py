@@ -59,6 +59,12 @@ class Marks:
         other = self.facts.other
         return self.accepted.highest(below=self.facts.limit(other), default=other.first)
 
+    @property
+    def proofs_seen(self) -> int:
+        """How many of the bytes kept for proofs end with the highest that was accepted of them."""
+        first = self.facts.limit(self.facts.other)
+        return max(0, self.accepted.highest(below=self.facts.size(self.facts.other), default=0) - first)
+
     def packed(self) -> bytes:
         """The accepted intervals, as the database has them."""
         return b"".join(_INTERVAL.pack(start, stop) for start, stop in self.accepted)

@@ -33,7 +33,7 @@ MESSAGES = {
     wire.Register: {"peer": "peer-a", "client_id": "3aa06ce6-b00f-4a3c-aa2a-e129acf5951b", "block": "d" * 32},
     wire.Registered: {"hub_id": "d" * 32, "username": "peer-a"},
     wire.Results: {"results": [{"secret_id": SECRET_ID, "status": "stored"}]},
-    wire.BlockState: {"user_seen": 32, "registered": True, "retired": False},
+    wire.BlockState: {"user_seen": 32, "registered": True, "retired": False, "proofs_seen": 64},
     wire.Health: {"hub_id": "d" * 32, "version": "1"},
 }
 

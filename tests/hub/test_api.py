@@ -87,18 +87,19 @@ async def test_the_state_of_a_block_follows_its_life(door, house):
     states.append(await door.get(wire.BLOCKS + voice.block.id))
 
     assert [
-        {"user_seen": 32, "registered": False, "retired": False},
-        {"user_seen": 64, "registered": True, "retired": False},
-        {"user_seen": 532, "registered": True, "retired": False},
-        {"user_seen": 532, "registered": False, "retired": True},
+        {"user_seen": 32, "registered": False, "retired": False, "proofs_seen": 0},
+        {"user_seen": 64, "registered": True, "retired": False, "proofs_seen": 0},
+        {"user_seen": 532, "registered": True, "retired": False, "proofs_seen": 0},
+        {"user_seen": 532, "registered": False, "retired": True, "proofs_seen": 0},
     ] == [body for _, body in states]
 
 
-async def test_a_proof_does_not_count_as_seen(door, house):
-    one, two = house.voice("alice"), house.voice()
-    two.register("alice", proof=one)
+async def test_a_proof_is_seen_where_proofs_are_and_nowhere_else(door, house):
+    one = house.voice("alice")
+    house.voice().register("alice", proof=one)
+    state = (await door.get(wire.BLOCKS + one.block.id))[1]
 
-    assert 64 == (await door.get(wire.BLOCKS + one.block.id))[1]["user_seen"]
+    assert (64, 32) == (state["user_seen"], state["proofs_seen"])
 
 
 async def test_the_state_of_a_block_is_the_same_after_a_start(door, house):

@@ -155,6 +155,65 @@ async def test_the_operator_lifts_a_stop_and_nothing_is_spent_twice(connected):
     assert evidence
 
 
+# --- proofs, which are spent from the end of a block
+
+
+async def proofs(network, name="alice"):
+    """How many bytes for proofs are spent of each of a client's blocks at the first hub, oldest first."""
+    desk = network.clients[name].client.desk
+    return [holding.proofs for holding in desk.holdings.at(network.hubs["h1"].address.id, "new", "ready", "stopped")]
+
+
+async def proven_and_restored(connected, spent):
+    """A block has vouched for a file and been spent from; then the machine is set back to before that."""
+    network = await connected()
+    alice = network.clients["alice"]
+    files = snapshot(alice)
+    await keys(network, spent)
+    await enrol(network, "alice", "h1")
+    await restore(alice, files)
+    return network
+
+
+@pytest.mark.parametrize("spent", [0, 20])
+async def test_a_restored_client_proves_nothing_with_bytes_that_have_proven_something_else(connected, spent):
+    network = await proven_and_restored(connected, spent)
+    alice = network.clients["alice"]
+    await network.carry(network.hubs["h1"], alice)
+    await trio.sleep(30)
+
+    assert [0, 0] == await proofs(network)
+    assert ["rolled-back"] == [event["code"] for event in alice.happened("hub.stopped")]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_block_that_was_resumed_proves_nothing_any_more(connected, durable):
+    network = await proven_and_restored(connected, 0)
+    hub, alice = network.hubs["h1"].address.id, network.clients["alice"]
+    await keys(network, 1)
+    await trio.sleep(2000 if durable else 1)
+    [block] = alice.client.desk.holdings.at(hub, "stopped" if durable else "ready")
+    await alice.client.resume(block.id)
+    await network.carry(network.hubs["h1"], alice)
+    await trio.sleep(30)
+
+    assert [64, 0] == await proofs(network)
+    assert {"proof-required"} == {event["code"] for event in alice.happened("psrd.not-registered")}
+
+
+async def test_a_block_that_its_hub_has_retired_is_not_waited_for_to_prove_something(connected):
+    network = await connected()
+    hub, alice = network.hubs["h1"], network.clients["alice"]
+    [block] = alice.client.desk.holdings.at(hub.address.id, "ready")
+    hub.store.run(lambda: hub.hub.books.deposits.retire(block.id, reason="test"))
+    await alice.crash()
+    await alice.boot()
+    await network.carry(hub, alice)
+    await trio.sleep(30)
+
+    assert "name-taken" in [event["code"] for event in alice.happened("psrd.not-registered")]
+
+
 async def test_what_is_not_stopped_can_not_be_resumed(connected):
     network = await connected(hubs=2)
     alice = network.clients["alice"].client
