@@ -111,7 +111,15 @@ class Listener:
 
 
 ALARMS: Final = frozenset(
-    {"block.retired", "hub.stopped", "hub.faulty", "psrd.contradiction", "store.fenced", "store.failed"}
+    {
+        "block.retired",
+        "block.stopped",
+        "hub.stopped",
+        "hub.faulty",
+        "psrd.contradiction",
+        "store.fenced",
+        "store.failed",
+    }
 )
 WARNINGS: Final = frozenset(
     {

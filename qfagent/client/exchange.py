@@ -17,7 +17,7 @@ from qfagent.dske.recover import Entry
 from qfagent.dske.secret import Secret
 from qfagent.dske.spans import Span
 from qfagent.errors import AgentError, Invalid, Nonsense, Refusal, Unproven
-from qfagent.store.holdings import Holdings
+from qfagent.store.holdings import IN_USE, Holdings
 from qfagent.store.keys import KeyLog, Wrap
 from qfagent.store.ledger import Ledger
 
@@ -103,7 +103,7 @@ class Exchange:
         reply = self.accept(sent, received)
         if reply.refusal is not None:
             if reply.refusal.slug == "name-mismatch":
-                self._holdings.retire(sent.block, reason="file-in-use")
+                self._holdings.retire(sent.block, reason=IN_USE)
             return reply
         try:
             registered = wire.decode(wire.Registered, reply.body)

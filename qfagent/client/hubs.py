@@ -81,9 +81,9 @@ class Hub:
         self.standing.forgive()
         self.stir()
 
-    def lift_stop(self) -> None:
-        """The operator has spoken."""
-        self.vetting.lift_stop()
+    def lift_stop(self, block: str) -> None:
+        """The operator has spoken of a block."""
+        self.vetting.lift_stop(block)
         self.stir()
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from qfagent.client.hubs import Hub
 from qfagent.client.role import Client
 from qfagent.client.runway import Left, by_hub
-from qfagent.store.holdings import Level
+from qfagent.store.holdings import IN_USE, Level
 
 LOW_CODE: Final = "psrd-low"
 LEAST: Final = 96  # bytes of a pad that one key may take
@@ -134,6 +134,12 @@ async def issues(client: Client) -> dict[str, str]:
         found["hubs-unreachable"] = reason
     if any("interface" in hub.reason for hub in hubs if hub.state == "down" and hub.reason.startswith("the interface")):
         found["interface-down"] = next(hub.reason for hub in hubs if hub.reason.startswith("the interface"))
+    in_use = {level.id for level in levels if level.reason == IN_USE}
+    in_use.update(*(hub.vetting.in_use for hub in client.hubs()))
+    if in_use:
+        found["file-in-use"] = (
+            f"somebody else seems to spend from {', '.join(sorted(in_use))}; `qfagent psrd retire`, or `resume`"
+        )
     stopped = [hub.id for hub in hubs if hub.state == "stopped"]
     if stopped:
         code = "rolled-back" if client.desk.rolled_back or len(usable) < k else "hub-stopped"

@@ -23,6 +23,7 @@ from qfagent.client.runway import EVERY
 from qfagent.client.tending import Tending
 from qfagent.dske.psrd import HubAddress
 from qfagent.errors import NothingChanged, StoreError
+from qfagent.store.holdings import IN_USE
 
 SWEEP: Final = 30.0  # seconds
 
@@ -78,14 +79,14 @@ class Client:
         desk = self.desk
         holding = await desk.committer.run(partial(desk.holdings.get, block))
         hub = self._hubs[holding.hub]
-        stop = hub.standing.stop
+        evidence = hub.vetting.evidence(block)
         if holding.state == "stopped":
             await desk.committer.run(partial(desk.holdings.resume, block))
-        elif stop is not None and stop.block == block:
-            await desk.committer.run(partial(desk.holdings.move_behind, block, stop.evidence))
+        elif evidence is not None:
+            await desk.committer.run(partial(desk.holdings.move_behind, block, evidence))
         else:
             raise NothingChanged(f"block {block} is not stopped")
-        hub.lift_stop()
+        hub.lift_stop(block)
         desk.note("psrd.resumed", hub=hub.id, block=block)
 
     async def retire(self, block: str) -> None:
@@ -94,8 +95,7 @@ class Client:
         holding = await desk.committer.run(partial(desk.holdings.get, block))
         await desk.committer.run(partial(desk.holdings.retire, block, reason="retired by the operator"))
         hub = self._hubs[holding.hub]
-        if hub.standing.stop is not None and hub.standing.stop.block == block:
-            hub.lift_stop()
+        hub.lift_stop(block)
         desk.note("psrd.retired", hub=hub.id, block=block)
 
     async def start(self) -> None:
@@ -103,7 +103,8 @@ class Client:
         for address in await self.desk.committer.run(self.desk.pins.all):
             self.meet(address)
         for level in await self.desk.committer.run(self.desk.holdings.levels):
-            if level.state == "stopped" and (hub := self._hubs.get(level.hub)) is not None:
+            hub = self._hubs.get(level.hub)
+            if level.state == "stopped" and level.reason != IN_USE and hub is not None:
                 hub.vetting.stop_for_good(level.id)
         await self.gauge.recall()
         await self._nursery.start(self.inbox.run)

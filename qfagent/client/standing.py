@@ -14,6 +14,7 @@ from qfagent.backoff import Backoff
 from qfagent.errors import AgentError, HubStopped, HubUnavailable, InterfaceDown
 from qfagent.world import World
 
+DURABLE_AFTER: Final = 600.0  # seconds, until a hub that keeps saying so is believed for good
 INTERFACE_RETRY: Final = 1.0  # seconds; a missing interface is no fault of the hub's
 
 
@@ -24,6 +25,15 @@ class Stop(msgspec.Struct, frozen=True):
     evidence: int
     since: float
     durable: bool = False
+
+    def seen_up_to(self, evidence: int) -> "Stop":
+        """The same stop, after the hub has said so again."""
+        return msgspec.structs.replace(self, evidence=max(self.evidence, evidence))
+
+    @property
+    def has_lasted(self) -> bool:
+        """Whether the hub has kept saying so long enough."""
+        return trio.current_time() - self.since >= DURABLE_AFTER
 
 
 class Standing:

@@ -30,7 +30,6 @@ from qfagent.errors import (
 from qfagent.store.holdings import Holding
 
 TELL_DONE_AFTER: Final = 300.0  # seconds; most are told with the next fetch
-DURABLE_AFTER: Final = 600.0  # seconds, until a hub that keeps saying so is believed for good
 REFUSED_LONGEST: Final = 3600.0  # seconds between attempts that a hub refuses, each of which costs PSRD
 IDLE: Final = 30.0  # seconds between looks when nothing stirs, and between signs of life
 
@@ -130,7 +129,7 @@ class Tending:
 
     async def _make_durable_in_time(self) -> None:
         stop = self._hub.standing.stop
-        if stop is not None and trio.current_time() - stop.since >= DURABLE_AFTER:
+        if stop is not None and stop.has_lasted:
             await self._make_durable(stop.block, stop.evidence)
 
     async def _make_durable(self, block: str, evidence: int) -> None:

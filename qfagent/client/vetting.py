@@ -3,14 +3,14 @@
 * It asks before a block is first spent from, and after a hint that it may be used up. If the hub has seen more than
   this client has spent, the client was rolled back: nothing more goes to this hub.
 * What the hub says here is not authenticated. It can stop; it never moves a mark.
-* A block whose registration never completed, and of which the hub has seen more, is a copied file: it alone is retired.
+* A block whose registration never completed, and of which the hub has seen more, is a copied file, if that is true: it
+  alone is stopped, and stays as it is.
 * A block that the hub does not know, or has retired, is left alone for a while, and others are used.
 * protocol.md section 4, Rollback.
 """
 
 from typing import Final
 
-import msgspec
 import trio
 
 from qfagent.client.desk import Desk
@@ -19,9 +19,10 @@ from qfagent.dske import wire
 from qfagent.dske.pad import AUTH_BYTES
 from qfagent.errors import BadHttp, BlockUseless, Invalid, PsrdExhausted
 from qfagent.http.answer import Answer
-from qfagent.store.holdings import Holding
+from qfagent.store.holdings import IN_USE
 
 AVOID_FOR: Final = 600.0  # seconds, a block that the hub says is of no use
+_FIND_COPIES: Final = "find out who has a copy, then `qfagent psrd retire`, or `resume` if nobody has"
 _LOOK_AGAIN: Final = frozenset({"pad-spent", "retired", "unknown-block"})
 
 
@@ -32,6 +33,7 @@ class Vetting:
         self._hub, self._desk, self._standing = hub, desk, standing
         self._passed: set[str] = set()
         self._avoided: dict[str, float] = {}
+        self._in_use: dict[str, Stop] = {}  # by block, while the hub says that somebody else spends from it
 
     def has_passed(self, block: str) -> bool:
         """Whether the block may be spent from without asking."""
@@ -73,7 +75,7 @@ class Vetting:
             self._passed.add(block)
             self._end_stop(block)
         elif holding.state == "new":
-            await self._retire_copied(holding)
+            await self._stop_copied(block, state.user_seen)
         else:
             self._stop(block, state.user_seen)
 
@@ -84,12 +86,24 @@ class Vetting:
         self._standing.stop = Stop(block, 0, trio.current_time(), durable=True)
         self._desk.stopped.add(self._hub)
 
-    def lift_stop(self) -> None:
-        """The operator has spoken: every block is looked at again before it is spent from."""
-        self._standing.stop = None
-        self._desk.stopped.discard(self._hub)
+    def lift_stop(self, block: str) -> None:
+        """The operator has spoken of a block: every block is looked at again before it is spent from."""
+        self._in_use.pop(block, None)
+        if self._standing.stop is not None and self._standing.stop.block == block:
+            self._standing.stop = None
+            self._desk.stopped.discard(self._hub)
         self._passed.clear()
         self._avoided.clear()
+
+    def evidence(self, block: str) -> int | None:
+        """How far the hub has seen a block that is stopped, as long as that is not durable; None if it is not."""
+        stops = [self._standing.stop, *self._in_use.values()]
+        return next((stop.evidence for stop in stops if stop is not None and stop.block == block), None)
+
+    @property
+    def in_use(self) -> frozenset[str]:
+        """The blocks of which the hub says that somebody else spends from them."""
+        return frozenset(self._in_use)
 
     def _stop(self, block: str, evidence: int) -> None:
         before = self._standing.stop
@@ -98,7 +112,7 @@ class Vetting:
             self._desk.stopped.add(self._hub)
             self._desk.note("hub.stopped", hub=self._hub, block=block, code="rolled-back")
         elif before.block == block:
-            self._standing.stop = msgspec.structs.replace(before, evidence=max(before.evidence, evidence))
+            self._standing.stop = before.seen_up_to(evidence)
         self._standing.check()
 
     def _end_stop(self, block: str) -> None:
@@ -107,12 +121,19 @@ class Vetting:
             self._standing.stop = None
             self._desk.stopped.discard(self._hub)
             self._desk.note("hub.resumed", hub=self._hub, block=block)
+        if self._in_use.pop(block, None) is not None:
+            self._desk.note("block.resumed", hub=self._hub, block=block)
 
-    async def _retire_copied(self, holding: Holding) -> None:
-        desk = self._desk
-        await desk.committer.run(lambda: desk.holdings.retire(holding.id, reason="file-in-use"))
-        desk.note("block.retired", hub=self._hub, block=holding.id, code="file-in-use")
-        raise BlockUseless(f"file-in-use: block {holding.id} is in use by somebody else, it was retired")
+    async def _stop_copied(self, block: str, evidence: int) -> None:
+        desk, before = self._desk, self._in_use.get(block)
+        if before is None:
+            before = Stop(block, evidence, trio.current_time())
+            desk.note("block.stopped", hub=self._hub, block=block, code=IN_USE)
+        stop = self._in_use[block] = before.seen_up_to(evidence)
+        if stop.has_lasted:
+            await desk.committer.run(lambda: desk.holdings.stop(block, reason=IN_USE, evidence=stop.evidence))
+            desk.note("block.stopped", hub=self._hub, block=block, code=f"{IN_USE}-for-good")
+        raise BlockUseless(f"{IN_USE}: the hub has seen more of block {block} than was spent here", remedy=_FIND_COPIES)
 
     def _avoid(self, block: str, code: str) -> None:
         if block not in self._avoided:

@@ -2,7 +2,8 @@
 
 * `new` blocks wait for their registration, `ready` ones are spent, oldest first; `stopped` is an alarm that only an
   operator lifts; `retired` and `gone` are tombstones.
-* A stop keeps its evidence: how far the hub had seen the user pad.
+* A stop keeps its evidence: how far the hub had seen the user pad. It ends all spending at the block's hub; that of a
+  block which somebody else seems to use concerns this block alone.
 """
 
 from typing import Any, Final
@@ -14,6 +15,7 @@ from qfagent.errors import NotFound, NothingChanged, WrongState
 from qfagent.store.database import Database
 from qfagent.store.ledger import Ledger
 
+IN_USE: Final = "file-in-use"  # the reason why a block is stopped, or retired, that somebody else spends from
 WRAPS_LIVE: Final = 90_000  # seconds: the longest life of a share, and an hour for clocks that differ
 _LEVEL: Final = "id, hub, state, reason, user_bytes, server_bytes, spent, seen"
 _COLUMNS: Final = "id, hub, client, name, state, reason, evidence, user_bytes, server_bytes, proofs"
@@ -122,20 +124,21 @@ class Holdings:
         self._database.execute("UPDATE blocks SET state = 'ready' WHERE id = ? AND state = 'new'", block)
 
     def stop(self, block: str, *, reason: str, evidence: int) -> None:
-        """Nothing is spent at this block's hub until an operator has spoken."""
+        """Nothing is spent from this block until an operator has spoken."""
         self.forget()
         live = "state NOT IN ('retired', 'gone')"
         sql = f"UPDATE blocks SET state = 'stopped', reason = ?, evidence = ? WHERE id = ? AND {live}"
         self._database.execute(sql, reason, evidence, block)
 
     def resume(self, block: str) -> None:
-        """The operator's word: the block may be spent again, behind all that the hub says it has seen (ADR 3)."""
+        """The operator's word: the block is as it was before, but for all that the hub says it has seen (ADR 3)."""
         self.forget()
         holding = self.get(block)
         if holding.state != "stopped":
             raise NothingChanged(f"block {block} is not stopped")
         self.move_behind(block, holding.evidence)
-        self._database.execute("UPDATE blocks SET state = 'ready', reason = '' WHERE id = ?", block)
+        state = "new" if holding.reason == IN_USE else "ready"
+        self._database.execute("UPDATE blocks SET state = ?, reason = '' WHERE id = ?", state, block)
 
     def move_behind(self, block: str, evidence: int) -> None:
         """Spends unused all that the hub may have seen of the block: below the evidence, and of the proofs."""

@@ -5,7 +5,7 @@ import pytest
 from qfagent.dske.psrd import HubAddress
 from qfagent.dske.spans import Span
 from qfagent.errors import NotFound, NothingChanged, PsrdRejected, WrongState
-from qfagent.store.holdings import WRAPS_LIVE, Holdings, check_name
+from qfagent.store.holdings import IN_USE, WRAPS_LIVE, Holdings, check_name
 from qfagent.store.hubs import Pins
 from qfagent.store.keys import KeyLog, Wrap
 from tests.store.stores import HUB, NOW, block_of, home
@@ -118,6 +118,22 @@ def test_a_resumed_block_goes_on_behind_what_its_hub_has_seen(shelf):
 
     assert ("ready", "") == shelf.state(block)
     assert 777 == shelf.home.take(block, 32).span.offset
+
+
+def test_a_resumed_block_has_no_proofs_left(shelf):
+    block = shelf.add()
+    shelf.run("stop", block, reason="rolled-back", evidence=777)
+    shelf.run("resume", block)
+
+    assert not shelf.run("get", block).can_prove
+
+
+def test_a_block_that_was_stopped_before_it_registered_is_new_again_when_it_is_resumed(shelf):
+    block = shelf.add(ready=False)
+    shelf.run("stop", block, reason=IN_USE, evidence=777)
+    shelf.run("resume", block)
+
+    assert ("new", "") == shelf.state(block)
 
 
 def test_what_is_not_stopped_is_not_resumed(shelf):

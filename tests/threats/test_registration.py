@@ -81,7 +81,7 @@ async def test_first_refuses_a_client_that_has_had_psrd(connected):
         await network.hubs["h1"].hub.registry.assign(alice.id, user_bytes=1024, server_bytes=1024, first=True)
 
 
-async def test_of_two_peers_with_the_same_file_one_registers_and_the_other_retires_it(network):
+async def test_of_two_peers_with_the_same_file_one_registers_and_the_other_stops_it(network):
     hub = await network.add_hub("h1")
     for name in ("alice", "mallory"):
         await network.add_client(name)
@@ -91,23 +91,84 @@ async def test_of_two_peers_with_the_same_file_one_registers_and_the_other_retir
     await settle()
 
     assert network.clients["alice"].happened("psrd.registered")
-    assert ["file-in-use"] == [event["code"] for event in network.clients["mallory"].happened("block.retired")]
+    assert ["file-in-use"] == [event["code"] for event in network.clients["mallory"].happened("block.stopped")]
 
 
-async def test_a_copied_file_is_found_out_by_its_name_too(network):
-    """The copy arrives before the owner has spent anything but its registration, and this one has lost the answer."""
+def level_of(client, data):
+    """State and reason of a file's block."""
+    [level] = [level for level in client.client.desk.holdings.history() if level.id == psrd.decode(data).id]
+    return level.state, level.reason
+
+
+def forging(straight, seen):
+    """A wire on which somebody else answers how far blocks are seen."""
+
+    async def bend(data):
+        if b"user_seen" not in data:
+            return await straight(data)
+        body = b'{"user_seen":%d,"registered":false,"retired":false}' % seen
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    return bend
+
+
+async def test_a_copied_file_is_retired_when_the_hub_says_under_a_tag_that_it_is_somebody_elses(network):
     hub = await network.add_hub("h1")
     for name in ("alice", "mallory"):
         await network.add_client(name)
-    data = await hub.hub.provisioner.take()
-    mallory = network.clients["mallory"].client.desk
-    network.clients["alice"].drop("file.json", data)
+    data = await network.carry(hub, network.clients["alice"])
     await settle()
+    hub.bend = forging(hub.bend, 32)
     network.clients["mallory"].drop("copy.json", data)
-    await settle()
+    await settle(60)
 
-    [block] = [level for level in mallory.holdings.history() if level.hub == hub.address.id]
-    assert ("retired", "file-in-use") == (block.state, block.reason)
+    assert ("retired", "file-in-use") == level_of(network.clients["mallory"], data)
+
+
+async def test_a_forged_answer_about_a_fresh_file_destroys_nothing(network):
+    hub, alice = await network.add_hub("h1"), await network.add_client("alice")
+    straight = hub.bend
+    hub.bend = forging(straight, 99_999)
+    data = await network.carry(hub, alice)
+    await settle()
+    assert (("new", ""), 0) == (level_of(alice, data), alice.client.desk.ledger.consumed)
+    hub.bend = straight
+    await settle(60)
+
+    assert ("ready", "") == level_of(alice, data)
+    assert [1, 1, 0] == [len(alice.happened(f"block.{what}")) for what in ("stopped", "resumed", "retired")]
+
+
+async def stopped_for_good(connected):
+    """A third file of alice's, of which its hub says for more than ten minutes that it is in use."""
+    network = await connected(hubs=2)
+    hub, alice = network.hubs["h1"], network.clients["alice"]
+    straight = hub.bend
+    hub.bend = forging(straight, 4_096)
+    data = await network.carry(hub, alice)
+    await settle(7_200)
+    hub.bend = straight
+    return network, alice, data
+
+
+async def test_when_a_hub_has_kept_saying_so_for_ten_minutes_a_file_is_stopped_for_good_and_its_hub_is_not(connected):
+    _, alice, data = await stopped_for_good(connected)
+    await alice.crash()
+    await alice.boot()
+    await settle(60)
+
+    assert ("stopped", "file-in-use") == level_of(alice, data)
+    assert await alice.client.generator.establish("bob")
+
+
+async def test_the_operator_lifts_the_stop_of_a_file_and_it_registers_behind_what_the_hub_had_seen(connected):
+    _, alice, data = await stopped_for_good(connected)
+    block = psrd.decode(data).id
+    await alice.client.resume(block)
+    await settle(60)
+
+    assert ("ready", "") == level_of(alice, data)
+    assert 4_096 + 32 == alice.client.desk.ledger.next(block)
 
 
 async def test_a_lost_answer_costs_a_register_again_and_no_second_proof(connected):
