@@ -4,7 +4,7 @@
 * Nobody has to wait for all: `wait` ends when its condition holds, or when every hub has answered or failed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import trio
@@ -19,14 +19,15 @@ from qfagent.errors import AgentError, NotFound, ThresholdMismatch, TooFewHubs
 
 ROUNDS: Final = 3  # a key may take so many times as long as one request to a hub
 
+Ask = Callable[[Hub], Awaitable[Sequence[Brought]]]  # raises an AgentError if there is no answer
 Suspect = Callable[[str, str], None]  # hub, generator
 
 
 class Gathering:
     """One fetch from all hubs, while it lasts."""
 
-    def __init__(self, hubs: Iterable[Hub], wanted: wire.Wanted, *, k: int, suspect: Suspect) -> None:
-        self._hubs, self._wanted, self._k, self._suspect = tuple(hubs), wanted, k, suspect
+    def __init__(self, hubs: Iterable[Hub], wanted: wire.Wanted, *, k: int, ask: Ask, suspect: Suspect) -> None:
+        self._hubs, self._wanted, self._k, self._ask_hub, self._suspect = tuple(hubs), wanted, k, ask, suspect
         self._recoveries: dict[Which, Recovery] = {}
         self._expires: dict[Which, int] = {}
         self._suspected: set[tuple[str, Which]] = set()
@@ -97,7 +98,7 @@ class Gathering:
 
     async def _ask(self, hub: Hub) -> None:
         try:
-            brought = await hub.fetches.carry(self._wanted)
+            brought = await self._ask_hub(hub)
         except AgentError as error:
             self.failures[hub.id] = error
         else:

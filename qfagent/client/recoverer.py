@@ -15,12 +15,23 @@ import trio
 
 from qfagent.client.budget import FetchBudget
 from qfagent.client.desk import Desk
+from qfagent.client.exchange import Brought
 from qfagent.client.gathering import ROUNDS, Gathering
 from qfagent.client.generator import Key
 from qfagent.client.hubs import Hub
 from qfagent.client.ring import Held, Ring, Which
 from qfagent.dske import ids, wire
-from qfagent.errors import AmbiguousGenerator, BadRequest, Invalid, KeyGone, NotFound, StoreError, ThresholdMismatch
+from qfagent.errors import (
+    AgentError,
+    AmbiguousGenerator,
+    BadRequest,
+    HubUnavailable,
+    Invalid,
+    KeyGone,
+    NotFound,
+    StoreError,
+    ThresholdMismatch,
+)
 
 FAULTY_AFTER: Final = 2  # generators whose secrets a hub has bent
 CALLERS: Final = 16  # who may be faster than one that waits for a peer's next secret
@@ -51,7 +62,7 @@ class Recoverer:
         again = self._ring.given(secret_id, index, generator=peer, uid=uid, now=trio.current_time())
         if again is not None:
             return again[0], (key_id, again[1])
-        held = await self._find(secret_id, index, peer)
+        held = await self._find(secret_id, index, peer, uid=uid)
         self._desk.neighbourhood().check_peer(held.generator)
         keys = await self._hand_over(held, frozenset({index}), uid=uid)
         return held.generator, keys[0]
@@ -62,7 +73,7 @@ class Recoverer:
             raise BadRequest("peer: expected a peer name")
         self._desk.neighbourhood().check_peer(peer)
         for _ in range(CALLERS):
-            held = self._ring.oldest(peer) or await self._fetch_oldest(peer)
+            held = self._ring.oldest(peer) or await self._fetch_oldest(peer, uid=uid)
             if held is not None:
                 with suppress(KeyGone):  # what another caller is being given may come once more with a later fetch
                     return await self._hand_over(held, frozenset(held.keys), uid=uid)
@@ -77,20 +88,20 @@ class Recoverer:
 
     # --- finding
 
-    async def _fetch_oldest(self, peer: str) -> Held | None:
+    async def _fetch_oldest(self, peer: str, *, uid: int) -> Held | None:
         """The oldest secret that waits from a peer; None if other callers were faster. Raises as `recover`."""
-        gathering = await self._gather((peer, None), self._has_enough)
+        gathering = await self._gather((peer, None), self._has_enough, uid=uid)
         held = self._ring.oldest(peer)
         if held is None and not any(gathering.validated(which) for which in gathering.found):
-            self._count_miss(gathering)
+            self._count_miss(gathering, uid)
             raise self._why_not(gathering, f"a key that waits from {peer}")
         return held
 
-    async def _find(self, secret_id: str, index: int, peer: str | None) -> Held:
+    async def _find(self, secret_id: str, index: int, peer: str | None, *, uid: int) -> Held:
         found = self._waiting(secret_id, index, peer)
         if found is None:
             await self._check_not_released(secret_id, index, peer)
-            gathering = await self._gather((peer, secret_id), lambda g: _is_settled(g, secret_id, peer))
+            gathering = await self._gather((peer, secret_id), lambda g: _is_settled(g, secret_id, peer), uid=uid)
             if peer is None:
                 self._settle(gathering, secret_id)
             found = self._waiting(secret_id, index, peer)
@@ -98,7 +109,7 @@ class Recoverer:
                 await self._check_not_released(secret_id, index, peer)
                 found = self._waiting(secret_id, index, peer)  # another caller has put it there meanwhile
             if found is None:
-                raise self._why_missing(gathering, secret_id)
+                raise self._why_missing(gathering, secret_id, uid=uid)
         return found
 
     def _settle(self, gathering: Gathering, secret_id: str) -> None:
@@ -114,16 +125,16 @@ class Recoverer:
             for held in self._ring.holding(secret_id, generator=generator):
                 held.is_alone = True
 
-    def _why_missing(self, gathering: Gathering, secret_id: str) -> Exception:
+    def _why_missing(self, gathering: Gathering, secret_id: str, *, uid: int) -> Exception:
         if any(gathering.validated(which) for which in gathering.found):
             return KeyGone("this key is being handed out to somebody else")
         if not gathering.found:
-            self._count_miss(gathering)
+            self._count_miss(gathering, uid)
         return self._why_not(gathering, f"secret {secret_id}")
 
-    def _count_miss(self, gathering: Gathering) -> None:
+    def _count_miss(self, gathering: Gathering, uid: int) -> None:
         if gathering.answered:
-            self._budget.missed(now=trio.current_time())
+            self._budget.missed(uid=uid, now=trio.current_time())
 
     def _waiting(self, secret_id: str, index: int, peer: str | None) -> Held | None:
         """The secret, if its key is here; without a peer's name, one that is known to need none."""
@@ -139,26 +150,40 @@ class Recoverer:
         if index in await self._desk.committer.run(released):
             raise KeyGone("this key was handed out before")
 
-    async def _gather(self, wanted: _Wanted, enough: Callable[[Gathering], bool]) -> Gathering:
+    async def _gather(self, wanted: _Wanted, enough: Callable[[Gathering], bool], *, uid: int) -> Gathering:
         """One fetch for all who want the same; what it rebuilds goes into the ring."""
-        settings = self._desk.settings()
         gathering = self._under_way.get(wanted)
-        is_first = gathering is None
         if gathering is None:
-            self._budget.spend(wanted[1], now=trio.current_time())
-            gathering = Gathering(
-                self._hubs(), _wanted(*wanted), k=settings.shares_required, suspect=self._note_suspect
-            )
-            self._under_way[wanted] = gathering
+            gathering = self._under_way[wanted] = self._ask_all(wanted, uid)
             gathering.start(self._nursery)
         try:
-            await gathering.wait(lambda: enough(gathering), seconds=ROUNDS * settings.hub_timeout)
+            await gathering.wait(lambda: enough(gathering), seconds=ROUNDS * self._desk.settings().hub_timeout)
         finally:
-            self._under_way.pop(wanted, None)
-        if is_first and not gathering.answered:
-            self._budget.give_back(wanted[1])
+            if self._under_way.get(wanted) is gathering:  # and not a later one, which others wait for
+                del self._under_way[wanted]
         await self._keep(gathering)
         return gathering
+
+    def _ask_all(self, wanted: _Wanted, uid: int) -> Gathering:
+        k, message = self._desk.settings().shares_required, _wanted(*wanted)
+        hubs, secret_id = self._hubs(), wanted[1]
+        closed = [hub for hub in hubs if hub.standing.is_closed]
+        is_vain = bool(closed) and len(hubs) - len(closed) < k  # then nobody's patience is tried
+        open_to_it = self._budget.spend(
+            secret_id, [] if is_vain else [hub.id for hub in hubs], uid=uid, now=trio.current_time()
+        )
+
+        async def ask(hub: Hub) -> Sequence[Brought]:
+            if hub.id not in open_to_it:
+                hub.standing.check()
+                raise HubUnavailable("not asked, as too few others can be" if is_vain else "asked for this too often")
+            try:
+                return await hub.fetches.carry(message)
+            except AgentError:
+                self._budget.give_back(secret_id, hub.id)
+                raise
+
+        return Gathering(hubs, message, k=k, ask=ask, suspect=self._note_suspect)
 
     async def _keep(self, gathering: Gathering) -> None:
         every = gathering.take_held()
