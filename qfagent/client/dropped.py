@@ -10,7 +10,7 @@ import errno
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from fnmatch import fnmatch
 from typing import Final
 
@@ -20,6 +20,7 @@ from qfagent.dske import psrd
 from qfagent.errors import AgentError, NotPermitted, PsrdRejected
 from qfagent.store.database import disk_faults
 from qfagent.store.disk import Disk, Facts, File, wipe, write_atomic
+from qfagent.store.leftovers import Place
 
 FOLDER_MODE: Final = 0o3730
 IGNORED: Final = (".*", "*.part", "*.tmp", "*.filepart", "*.swp", "*~")
@@ -41,6 +42,11 @@ class Dropped:
     def overwrite(self) -> None:
         """Overwrites it in place, durably."""
         wipe(self._file, self.facts.size)
+
+    @property
+    def place(self) -> Place:
+        """Where it lies, and which file it is."""
+        return Place(self.path, self.facts.inode)
 
     @property
     def is_unchanged(self) -> bool:
@@ -99,17 +105,22 @@ class DropFolder:
     def reject(self, name: str, reason: AgentError, *, now: int) -> None:
         """Sets a file aside, with the reason beside it; NotPermitted if it can't be taken out of the folder."""
         with disk_faults("setting a dropped file aside"):
-            target = self._free_name(name)
-            said = {"code": reason.slug, "reason": str(reason), "at": now}
-            sidecar = f"{self._rejected}/{target}.reason.json"
-            write_atomic(self._disk, sidecar, msgspec.json.encode(said))
+            target = self.explain(name, reason, now=now)
             try:
-                self._move(f"{self.path}/{name}", f"{self._rejected}/{target}")
+                self._move(f"{self.path}/{name}", target)
             except FileNotFoundError:
                 return
             except OSError as error:
-                self._disk.unlink(sidecar)  # or every attempt would leave one
+                self._disk.unlink(f"{target}.reason.json")  # or every attempt would leave one
                 raise _stuck(f"{self.path}/{name}", error) from error
+
+    def explain(self, name: str, reason: AgentError, *, now: int) -> str:
+        """Keeps the reason why a file is refused; returns the path that stands beside it for the file itself."""
+        with disk_faults("setting a dropped file aside"):
+            target = f"{self._rejected}/{self._free_name(name)}"
+            said = {"code": reason.slug, "reason": str(reason), "at": now}
+            write_atomic(self._disk, f"{target}.reason.json", msgspec.json.encode(said))
+        return target
 
     def _open(self, path: str) -> Dropped:
         with _dropped_faults(path):
@@ -134,6 +145,7 @@ class DropFolder:
             if error.errno != errno.EXDEV:
                 raise
             self._copy(old, new)
+            self._overwrite(old)
             self._disk.unlink(old)
         self._disk.sync_dir(self._rejected)
         self._disk.sync_dir(self.path)
@@ -146,6 +158,11 @@ class DropFolder:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
+
+    def _overwrite(self, path: str) -> None:
+        with suppress(NotPermitted, PsrdRejected), self.open(path) as dropped:  # nobody else's file, through a link
+            if dropped.writable:
+                dropped.overwrite()
 
     def _free_name(self, name: str) -> str:
         name = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])

@@ -2,7 +2,8 @@
 
 * A closed file is not a finished file: completeness is proved from the content.
 * A fault of the disk holds a file back, and those behind it only if it would hit them too; a fault of the file moves
-  it to `rejected/`, with the reason beside it.
+  it to `rejected/`, with the reason beside it. Of one that contradicts a known block only the reason is kept: the rest
+  may be bytes that are in use.
 * What was ingested is overwritten where that is permitted, and removed; after a crash, too.
 * operations.md, The drop folder.
 """
@@ -25,6 +26,7 @@ from qfagent.errors import (
     AgentError,
     DiskFull,
     NotPermitted,
+    PsrdContradiction,
     PsrdIncomplete,
     PsrdPreviouslyInserted,
     PsrdRejected,
@@ -32,6 +34,7 @@ from qfagent.errors import (
     StoreFenced,
 )
 from qfagent.store.disk import Facts
+from qfagent.store.leftovers import Place
 
 STALLED_AFTER: Final = 30.0  # seconds without growth, until an incomplete file is a health issue
 REJECTED_AFTER: Final = 86_400.0  # seconds without growth, until it is rejected
@@ -145,14 +148,23 @@ class Inbox:
             self._cut.pop(name, None)
             data = await self._desk.world.in_thread(dropped.read)
             try:
-                await self._ingestion.ingest(data, dropped_at=path)
+                await self._ingestion.ingest(data, dropped_at=dropped.place)
             except PsrdIncomplete:
                 self._cut[name] = _Cut(dropped.facts, trio.current_time())
                 raise
             except PsrdPreviouslyInserted as error:
                 self._desk.note("psrd.duplicate", file=shown(name), reason=str(error))
-                await self._desk.committer.run(partial(self._ingestion.leftovers.add, path, psrd.decode(data).id))
+                await self._record(dropped, data)
+            except PsrdContradiction as error:
+                self._desk.note("psrd.contradiction", file=shown(name), code=error.slug, reason=str(error))
+                await self._record(dropped, data)
+                await self._desk.world.in_thread(partial(self._folder.explain, name, error, now=self._desk.world.now()))
             await self._erase(dropped)
+
+    async def _record(self, dropped: Dropped, data: bytes) -> None:
+        """A crash while the file is erased leaves no part of it."""
+        block = psrd.decode(data).id
+        await self._desk.committer.run(partial(self._ingestion.leftovers.add, dropped.place, block))
 
     async def _erase(self, dropped: Dropped) -> None:
         overwritten = await self._desk.world.in_thread(partial(self._folder.erase, dropped))
@@ -163,20 +175,20 @@ class Inbox:
 
     async def _erase_leftovers(self) -> None:
         """What a crash left between ingesting a file and erasing it; a new file of that name is left alone."""
-        for path, block in (await self._desk.committer.run(self._ingestion.leftovers.all)).items():
-            with self._holding_back(path):
-                await self._erase_leftover(path, block)
+        for place, block in (await self._desk.committer.run(self._ingestion.leftovers.all)).items():
+            with self._holding_back(place.path):
+                await self._erase_leftover(place, block)
 
-    async def _erase_leftover(self, path: str, block: str) -> None:
+    async def _erase_leftover(self, place: Place, block: str) -> None:
         try:
-            with self._folder.open(path) as dropped:
-                if _is_of(block, await self._desk.world.in_thread(dropped.read)):
+            with self._folder.open(place.path) as dropped:
+                if dropped.place == place and _is_of(block, await self._desk.world.in_thread(dropped.read)):
                     await self._erase(dropped)
         except FileNotFoundError:
             await self._desk.world.in_thread(self._folder.sync)  # what was removed may be there after power loss
         except (NotPermitted, PsrdRejected):
             pass
-        await self._desk.committer.run(partial(self._ingestion.leftovers.remove, path))
+        await self._desk.committer.run(partial(self._ingestion.leftovers.remove, place.path))
 
     async def _wait_for_more(self, name: str, error: AgentError) -> None:
         cut = self._cut.get(name)
@@ -194,8 +206,7 @@ class Inbox:
         except NotPermitted as refusal:
             self._leave(name, refusal)
             return
-        event = "psrd.contradiction" if error.slug == "psrd-contradiction" else "psrd.rejected"
-        self._desk.note(event, file=shown(name), code=error.slug, reason=str(error))
+        self._desk.note("psrd.rejected", file=shown(name), code=error.slug, reason=str(error))
 
 
 def _few(texts: list[str], *, between: str = ", ") -> str:

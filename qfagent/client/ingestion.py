@@ -17,7 +17,7 @@ from qfagent.dske import ids, psrd
 from qfagent.dske.pad import Direction
 from qfagent.dske.psrd import Block, HubAddress
 from qfagent.errors import PsrdRejected, StoreError
-from qfagent.store.leftovers import Leftovers
+from qfagent.store.leftovers import Leftovers, Place
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -37,8 +37,8 @@ class Ingestion:
         self.leftovers = Leftovers(desk.store.database)
         self._one_at_a_time = trio.Lock()
 
-    async def ingest(self, data: bytes, *, dropped_at: str | None = None) -> Receipt:
-        """Ingests the bytes of a file; `dropped_at` is the path that must be erased behind it.
+    async def ingest(self, data: bytes, *, dropped_at: Place | None = None) -> Receipt:
+        """Ingests the bytes of a file; `dropped_at` is the file that must be erased behind it.
 
         PsrdRejected, PsrdIncomplete, PsrdContradiction, PsrdPreviouslyInserted, StoreError.
         """
@@ -50,7 +50,7 @@ class Ingestion:
         self._arrived(block.hub)
         return Receipt(block.id, block.hub.id, len(block.user), len(block.server))
 
-    async def _keep(self, block: Block, dropped_at: str | None) -> None:
+    async def _keep(self, block: Block, dropped_at: Place | None) -> None:
         pads = self._desk.store.pads
         await self._desk.world.in_thread(partial(pads.discard, block.id))  # what an attempt that failed has left
         await self._desk.world.in_thread(partial(pads.write, block))
@@ -73,7 +73,7 @@ class Ingestion:
         self._desk.neighbourhood().check_hub(block.hub)
         self._desk.pins.check(block.hub)
 
-    def _enter(self, block: Block, dropped_at: str | None) -> None:
+    def _enter(self, block: Block, dropped_at: Place | None) -> None:
         self._desk.ledger.ingest(block, own=Direction.USER)
         self._desk.pins.pin(block.hub)
         if dropped_at is not None:

@@ -44,7 +44,10 @@ CREATE INDEX blocks_by_owner ON blocks (owner, born);
 CREATE INDEX blocks_touched ON blocks (id) WHERE touched;
 
 CREATE TABLE hubs (id TEXT PRIMARY KEY, host TEXT NOT NULL, port INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE leftovers (path BLOB PRIMARY KEY, block TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE leftovers (
+    path BLOB PRIMARY KEY, inode TEXT NOT NULL,  -- as text, as it may have 64 bits
+    block TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE wraps (
     block TEXT, start INTEGER, length INTEGER NOT NULL,
     generator TEXT NOT NULL, secret_id TEXT NOT NULL, expires_at INTEGER NOT NULL,

@@ -20,6 +20,7 @@ from qfagent.dske.psrd import HubAddress
 from qfagent.errors import PsrdPreviouslyInserted, StoreError
 from qfagent.store.disk import RealDisk
 from qfagent.store.fence import Reason
+from qfagent.store.leftovers import Place
 from qfagent.testing.disk import MemoryDisk
 from qfagent.watch import watching
 from qfagent.world import at_once
@@ -372,15 +373,14 @@ def damaged(at):
 
 
 @pytest.mark.parametrize("at", [16, 31, 32, 500, 959])
-async def test_a_known_block_with_other_bytes_is_an_alarm_and_kept_for_inspection(box, at):
+async def test_a_known_block_with_other_bytes_is_an_alarm_and_only_the_reason_is_kept(box, at):
     box.drop("one.json", file_of())
     await box.scan()
     box.drop("two.json", damaged(at))
     await box.scan()
 
     assert ["psrd.ingested", "psrd.contradiction"] == told(box)
-    assert ["two.json"] == box.refused
-    assert damaged(at) == box.read(f"{box.rejected}/two.json")
+    assert [] == box.refused == box.waiting
     assert "psrd-contradiction" == box.reason("two.json")["code"]
     pad = make_block().user.reveal() + make_block().server.reveal()
     assert pad == box.read(f"{box.root}/private/pads/{make_block().id}")
@@ -632,11 +632,15 @@ async def test_a_refused_file_is_set_aside_on_another_file_system_too(tmp_path):
         box.folder = elsewhere
         box.inbox._folder.path = elsewhere
         box.drop("a.json", b"no PSRD")
-        Path(elsewhere, "b.json").symlink_to("/nowhere")
+        Path(box.root, "others").write_bytes(b"of somebody else")
+        Path(elsewhere, "b.json").symlink_to(f"{box.root}/others")
         Path(elsewhere, "c.json").mkdir()
         box.drop("d.json", file_of())
-        await box.scan()
+        with closing(box.disk.open(box.path("a.json"))) as held:
+            await box.scan()
+            assert bytes(7) == held.read_at(0, 100)
 
+        assert b"of somebody else" == Path(box.root, "others").read_bytes()
         assert (["a.json"], b"no PSRD") == (box.refused, box.read(f"{box.rejected}/a.json"))
         assert "found a link" in box.reason("b.json")["reason"]
         assert [make_block().id] == box.blocks
@@ -1057,14 +1061,16 @@ async def test_power_may_fail_again_while_the_agent_clears_up(calls):
         assert [] == box.waiting == box.refused
 
 
-def leave_behind(box, data):
-    """What a crash leaves between the commit of an ingestion and the end of its erasure."""
-    box.drop("first.json", file_of())
+def leave_behind(box, data, *, of_another=False):
+    """What a crash leaves between the commit of an ingestion and the end of its erasure, or another file there."""
+    path = box.path("file.json")
+    box.drop("file.json", data or file_of())
+    with closing(box.disk.open(path)) as file:
+        place = Place(path, file.facts().inode + of_another)
     box.store.pads.write(make_block())
-    box.store.run(partial(box.ingestion._enter, make_block(), box.path("file.json")))
-    box.disk.unlink(box.path("first.json"))
-    if data is not None:
-        box.drop("file.json", data)
+    box.store.run(partial(box.ingestion._enter, make_block(), place))
+    if data is None:
+        box.disk.unlink(path)
 
 
 HALF_ERASED = bytes(512) + file_of()[512:]
@@ -1082,8 +1088,9 @@ async def test_what_a_crash_left_behind_is_erased_quietly(box, data):
     assert {} == box.ingestion.leftovers.all()
 
 
-async def test_a_new_file_under_the_name_of_a_leftover_is_not_erased_but_ingested(box):
-    leave_behind(box, file_of(2))
+@pytest.mark.parametrize("of_another", [False, True], ids=["copied over it", "in its place"])
+async def test_a_new_file_under_the_name_of_a_leftover_is_not_erased_but_ingested(box, of_another):
+    leave_behind(box, file_of(2), of_another=of_another)
     await box.scan()
 
     assert {make_block().id, make_block(2).id} == set(box.blocks)
@@ -1100,6 +1107,15 @@ async def test_whatever_else_lies_under_the_name_of_a_leftover_is_not_erased(box
     folder = box.folder if where == "waiting" else box.rejected
     assert data == box.read(f"{folder}/file.json")
     assert {} == box.ingestion.leftovers.all()
+
+
+async def test_a_new_file_with_room_reserved_under_the_name_of_a_leftover_is_not_erased(box):
+    """Before, what was not copied yet was taken for what half an erasure had left."""
+    data = file_of(2)
+    leave_behind(box, data[:700] + bytes(len(data) - 700), of_another=True)
+    await box.scan()
+
+    assert ["file.json"] == box.waiting + box.refused
 
 
 async def test_a_link_under_the_name_of_a_leftover_is_not_followed(real):

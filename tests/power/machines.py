@@ -323,8 +323,8 @@ class Client(Machine):
         self.folder.prepare()
         self.folder.erase = partial(self.erase_dropped, self.folder.erase)
         self.ingestion = parts.ingestion(self.desk, lambda _: None)
-        for path, block in self.ingestion.leftovers.all().items():
-            self.take_in(path, of=base64.b64encode(bytes.fromhex(block)[:15]))  # if no other has its name by now
+        for place, block in self.ingestion.leftovers.all().items():
+            self.take_in(place.path, of=base64.b64encode(bytes.fromhex(block)[:15]))  # if no other has its name by now
         self.inbox = parts.inbox(self.folder, self.ingestion, self.desk)
         self.generator = parts.generator(self.desk, list, None)
         self.recoverer = parts.recoverer(self.desk, lambda: [self.link], None)

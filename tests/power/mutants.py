@@ -313,7 +313,7 @@ class HastyInbox(Inbox):
             psrd.decode(data)
             await self._erase(dropped)
             with suppress(PsrdPreviouslyInserted):
-                await self._ingestion.ingest(data, dropped_at=path)
+                await self._ingestion.ingest(data, dropped_at=dropped.place)
 
 
 class DroppedFileErasedBeforeTheLedgerHasItsBlock(Mutant):

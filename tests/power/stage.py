@@ -387,7 +387,8 @@ class Stage:
         while client.store is not None and client.brought:
             brought = client.brought.pop()
             made = self.secrets[brought.generator, brought.secret_id]
-            gathering = Gathering((), wire.Wanted(generator=brought.generator), k=2, suspect=lambda *_: None)
+            wanted = wire.Wanted(generator=brought.generator)
+            gathering = Gathering((), wanted, k=2, ask=None, suspect=lambda *_: None)
             other = Entry(brought.entry.terms, made.drafts[OTHER_ID].share)
             gathering._feed(HUB_ID, brought)
             gathering._feed(OTHER_ID, Brought(brought.generator, brought.secret_id, brought.expires_at, other))

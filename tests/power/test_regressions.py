@@ -459,6 +459,10 @@ class Box:
                 file.sync()
         self.disk.sync_dir("/inbox")
 
+    def place(self):
+        with self.folder.open("/inbox/a.json") as dropped:
+            return dropped.place
+
     def scan(self):
         trio.run(self.inbox._round)
 
@@ -509,7 +513,7 @@ def test_what_power_loss_leaves_of_a_file_that_was_ingested_and_not_synced_is_er
     data = psrd.encode(make_block())
     box = Box(disk)
     box.drop(data[: len(data) - 300])  # the rest never reached the disk
-    box.desk.store.run(lambda: box.inbox._ingestion.leftovers.add("/inbox/a.json", make_block().id))
+    box.desk.store.run(lambda: box.inbox._ingestion.leftovers.add(box.place(), make_block().id))
     box.scan()
 
     assert set() == box.left()
@@ -518,7 +522,7 @@ def test_what_power_loss_leaves_of_a_file_that_was_ingested_and_not_synced_is_er
 def test_a_file_of_another_block_under_the_name_of_a_leftover_is_left_alone(disk):
     box = Box(disk)
     box.drop(psrd.encode(make_block(2))[:-300])
-    box.desk.store.run(lambda: box.inbox._ingestion.leftovers.add("/inbox/a.json", make_block(1).id))
+    box.desk.store.run(lambda: box.inbox._ingestion.leftovers.add(box.place(), make_block(1).id))
     box.scan()
 
     assert {"/inbox/a.json"} == box.left()
@@ -527,7 +531,7 @@ def test_a_file_of_another_block_under_the_name_of_a_leftover_is_left_alone(disk
 def test_a_leftover_that_was_removed_and_not_synced_is_not_there_again_after_power_loss(disk):
     box = Box(disk)
     box.drop(psrd.encode(make_block()))
-    box.desk.store.run(lambda: box.inbox._ingestion.leftovers.add("/inbox/a.json", make_block().id))
+    box.desk.store.run(lambda: box.inbox._ingestion.leftovers.add(box.place(), make_block().id))
     disk.unlink("/inbox/a.json")
     box.scan()
     disk.crash(lose="all")

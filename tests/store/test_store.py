@@ -19,7 +19,7 @@ from qfagent.errors import (
 )
 from qfagent.store.database import SCHEMA_VERSION
 from qfagent.store.fence import Reason
-from qfagent.store.leftovers import Leftovers
+from qfagent.store.leftovers import Leftovers, Place
 from qfagent.testing.disk import MemoryDisk
 from tests.store.stores import Home, block_of, home
 
@@ -468,12 +468,12 @@ def test_wherever_power_fails_every_committed_value_is_there_and_none_of_a_later
 @pytest.mark.parametrize("path", ["/in/a.json", "/in/ä b.json", "/in/\udcff.json", "/in/" + "x" * 255])
 def test_a_leftover_is_remembered_whatever_its_path_is_made_of(home, path):
     leftovers = Leftovers(home.database)
-    home.run(lambda: leftovers.add(path, "f" * 32))
+    home.run(lambda: leftovers.add(Place(path, 7), "f" * 32))
     home.crash()
     leftovers = Leftovers(home.database)
-    assert {path: "f" * 32} == leftovers.all()
-    home.run(lambda: leftovers.add(path, "e" * 32))
-    assert {path: "e" * 32} == leftovers.all()
+    assert {Place(path, 7): "f" * 32} == leftovers.all()
+    home.run(lambda: leftovers.add(Place(path, (1 << 64) - 1), "e" * 32))
+    assert {Place(path, (1 << 64) - 1): "e" * 32} == leftovers.all()
     home.run(lambda: leftovers.remove(path))
 
     assert {} == leftovers.all()
