@@ -102,9 +102,10 @@ class Gathering:
         except AgentError as error:
             self.failures[hub.id] = error
         else:
-            self.answered.add(hub.id)
             for share in brought:
                 self._feed(hub.id, share)
+                await trio.lowlevel.checkpoint()  # an attempt to rebuild takes its time
+            self.answered.add(hub.id)
         self._news.set()
         self._news = trio.Event()
 

@@ -2,12 +2,14 @@
 
 * protocol.md section 5. A hub counts once: its first entry, and only if its pinned id stands in the entry's `hubs`.
 * Entries that agree in generator, hubs, k, m and o are combined, k at a time as they arrive, until `o` holds.
+* So many attempts are made as k - 1 liars can make necessary, and a few; no generator can keep a recoverer busy.
 * Once a secret holds, every entry is held against it; who deviates is named: a hub, or the generator.
 """
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import NamedTuple
+from math import comb
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,6 +17,8 @@ from qfagent.dske import shamir, validation
 from qfagent.dske.establish import split_keys
 from qfagent.dske.secret import Secret
 from qfagent.dske.wire import Wrapped
+
+ATTEMPTS: Final = 128  # to rebuild one secret, or more where the assumption of the protocol needs them
 
 
 class Terms(NamedTuple):
@@ -56,6 +60,7 @@ class Recovery:
 
     def __init__(self, *, k: int) -> None:
         self._k = k
+        self._attempts_left = max(ATTEMPTS, comb(2 * k - 1, k))
         self._entries: dict[str, Entry] = {}
         self.recovered: Recovered | None = None
 
@@ -103,6 +108,9 @@ class Recovery:
     def _attempts(self, newest: str, entry: Entry) -> Iterator[Recovered]:
         others = [hub for hub, other in self._entries.items() if hub != newest and other.terms == entry.terms]
         for some in combinations(others, self._k - 1):
+            if not self._attempts_left:
+                return
+            self._attempts_left -= 1
             points = [(entry.terms.hubs.index(hub) + 1, self._entries[hub].share) for hub in (*some, newest)]
             secret = shamir.combine([(x, share.reveal()) for x, share in points], k=self._k)
             if validation.holds(secret, entry.terms.o):

@@ -115,3 +115,25 @@ def test_every_secret_has_its_own_id_and_keys():
 
     assert 20 == len({establishment.secret_id for establishment in some})
     assert 40 == len({key.reveal() for establishment in some for key in establishment.keys})
+
+
+def test_k_minus_1_liars_who_come_first_change_nothing_whatever_k_is():
+    for k in (2, 4, 5):
+        establishment, entries = made(k, 2 * k - 1)
+        recovery = Recovery(k=k)
+        for number in range(2 * k - 1):
+            entry = entries[hub(number)]
+            recovery.add(hub(number), bent(entry, at=number) if number < k - 1 else entry)
+
+        assert establishment.keys == recovery.recovered.keys
+
+
+def test_garbage_from_a_generator_is_given_up_after_so_many_attempts():
+    """Before, sixteen hubs with garbage of one generator's cost a second of computing for every secret."""
+    _, entries = made(4, 16)
+    recovery = Recovery(k=4)
+    for number in range(16):
+        entry = entries[hub(number)]
+        recovery.add(hub(number), bent(entry, at=number) if number < 12 else entry)
+
+    assert recovery.recovered is None
