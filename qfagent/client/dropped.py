@@ -79,7 +79,8 @@ class DropFolder:
     def open(self, path: str) -> Iterator[Dropped]:
         """The file, checked. FileNotFoundError, NotPermitted, PsrdRejected, StoreError."""
         with closing(self._open(path)) as dropped:
-            _check(dropped.facts)
+            with disk_faults("looking at the inbox"):
+                _check(dropped.facts, device=self._disk.device(self.path))
             yield dropped
 
     def erase(self, dropped: Dropped) -> bool:
@@ -183,9 +184,11 @@ def _stuck(path: str, error: OSError) -> Exception:
     return error
 
 
-def _check(facts: Facts) -> None:
+def _check(facts: Facts, *, device: int) -> None:
     if not facts.regular:
         raise PsrdRejected("expected a regular file")
+    if facts.device != device:
+        raise PsrdRejected("expected a file on the file system of its folder")
     if facts.links != 1:
         raise PsrdRejected(f"expected a file with one name, found one with {facts.links}")
     if facts.size > psrd.MAX_FILE:

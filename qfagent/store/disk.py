@@ -91,6 +91,10 @@ class Disk(Protocol):
         """Whether anything has this name, a dangling link included."""
         ...
 
+    def device(self, path: str) -> int:
+        """The file system that a folder is on, as `Facts` has it."""
+        ...
+
     def make_dir(self, path: str, mode: int) -> None:
         """A folder, and the parents it lacks likewise, durable on return; one that exists is left as it is."""
         ...
@@ -225,6 +229,10 @@ class RealDisk:
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
+
+    def device(self, path: str) -> int:
+        """See `Disk`."""
+        return Path(path).stat().st_dev
 
     def make_dir(self, path: str, mode: int) -> None:
         """See `Disk`."""

@@ -88,6 +88,11 @@ class MemoryDisk(Mishaps):
         self.observe(self.life, "exists")
         return self._is_there(path)
 
+    def device(self, path: str) -> int:
+        """See `Disk`; there is one only."""
+        self._expect_folder(path)
+        return 0
+
     def make_dir(self, path: str, mode: int) -> None:
         """See `Disk`."""
         del mode

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from qfagent.client.dropped import DropFolder
 from qfagent.client.inbox import REJECTED_AFTER, STALLED_AFTER
 from qfagent.dske import psrd
 from qfagent.dske.psrd import HubAddress
-from qfagent.errors import PsrdPreviouslyInserted, StoreError
+from qfagent.errors import PsrdPreviouslyInserted, PsrdRejected, StoreError
 from qfagent.store.disk import RealDisk
 from qfagent.store.fence import Reason
 from qfagent.store.leftovers import Place
@@ -646,6 +647,15 @@ async def test_a_refused_file_is_set_aside_on_another_file_system_too(tmp_path):
         assert [make_block().id] == box.blocks
         assert ["c.json"] == box.waiting
         assert f"rm -r {elsewhere}/c.json" in box.inbox.issues()["inbox-unreadable"]
+
+
+async def test_a_file_of_another_file_system_is_refused(tmp_path):
+    if not os.access("/dev/shm", os.W_OK) or Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system to be had")
+    folder = DropFolder(RealDisk(), str(tmp_path), rejected="")
+    refused = pytest.raises(PsrdRejected, match="on the file system of its folder")
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as mounted, refused, folder.open(mounted.name):
+        pass
 
 
 # --- files of other users -------------------------------------------------------------------------
