@@ -24,19 +24,20 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
 
 
-class KeyAnswer(msgspec.Struct, frozen=True):
+class NewKey(msgspec.Struct, frozen=True):
+    """One key of several, 32 bytes in base64; not to be seen by accident."""
+
+    key_id: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"<key {self.key_id}>"
+
+
+class KeyAnswer(NewKey, frozen=True):
     """One key, 32 bytes in base64; `peer` is who made it."""
 
-    key_id: str
-    key: bytes
     peer: str
-
-
-class NewKey(msgspec.Struct, frozen=True):
-    """One key of several, 32 bytes in base64."""
-
-    key_id: str
-    key: bytes
 
 
 class Keys(msgspec.Struct, frozen=True):

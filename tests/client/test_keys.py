@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from qfagent.client.commands import KeyAnswer, Keys, NewKey
 from qfagent.errors import (
     BadRequest,
     FetchLimit,
@@ -306,3 +307,9 @@ async def test_two_callers_at_once_each_get_their_own_key_of_a_secret(connected)
                 callers.start_soon(call, key_id, key)
 
     assert [True] * 20 == got
+
+
+def test_an_answer_with_a_key_does_not_show_it():
+    answers = [NewKey("one", b"secret"), KeyAnswer("one", b"secret", "alice"), Keys((NewKey("one", b"secret"),))]
+
+    assert not any("secret" in repr(answer) for answer in answers)
