@@ -22,6 +22,7 @@ from qfagent.store.keys import KeyLog, Wrap
 from qfagent.store.ledger import Ledger
 
 METHOD: Final = "POST"
+MOST_WORDS: Final = 200  # letters of what a hub says that anybody gets to see
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -182,6 +183,11 @@ class Exchange:
         return pad
 
 
+def shown(words: str) -> str:
+    """A hub's words as they can stand in events and on a screen: a line of bounded length."""
+    return "".join(letter if letter.isprintable() else "?" for letter in words[:MOST_WORDS])
+
+
 def _hint(received: Received) -> str:
     """What an answer that is not authenticated says; never a fact."""
     try:
@@ -193,6 +199,6 @@ def _hint(received: Received) -> str:
 def _refusal(received: Received) -> AgentError:
     try:
         problem = wire.decode(wire.Problem, received.body)
-        return Refusal(problem.slug, problem.detail or problem.title)
+        return Refusal(problem.slug, shown(problem.detail or problem.title))
     except (Invalid, KeyError):
         return Nonsense("expected a problem of a known type")

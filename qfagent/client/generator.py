@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from qfagent.client.desk import Desk
+from qfagent.client.exchange import shown
 from qfagent.client.gathering import ROUNDS
 from qfagent.client.hubs import Hub
 from qfagent.client.quorum import Answers, too_few
@@ -119,7 +120,7 @@ class Generator:
         with trio.move_on_after(seconds) as deadline:
             async for hub, status in answers:
                 if status not in KEPT_BY:
-                    reason, remedy = _REFUSED.get(status, (f"it answered {status}", ""))
+                    reason, remedy = _REFUSED.get(status, (f"it answered {shown(status)}", ""))
                     answers.failures[hub.id] = DepositRefused(reason, remedy=remedy)
                 else:
                     kept += 1

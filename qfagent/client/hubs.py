@@ -31,6 +31,7 @@ from qfagent.errors import (
     Invalid,
     Nonsense,
     PsrdExhausted,
+    Refusal,
     Unproven,
 )
 from qfagent.http.pool import ClientConnection, Connect, Pool
@@ -56,6 +57,7 @@ class Hub:
         )
         self.done: dict[tuple[str, str], None] = {}  # (generator, secret id), to be told with the next fetch
         self._backlog: deque[tuple[Draft, float]] = deque(maxlen=BACKLOG)
+        self._refused = False  # whether the hub has refused something of it, so that it goes one by one
         self.trouble: AgentError | None = None  # why a block of this hub is not registered
         self.stirred = trio.Event()
 
@@ -111,18 +113,24 @@ class Hub:
         self.stir()
 
     async def deposit_backlog(self) -> None:
-        """Sends what was kept, one first, then a batch at a time; what fails is kept again. Raises as asking does."""
+        """Sends what was kept, one first, then a batch at a time; what fails is kept again. Raises as asking does.
+
+        A deposit that the hub refuses under a tag, alone, is given up: it would refuse it again.
+        """
         while self._backlog:
-            most = wire.MAX_ENTRIES if self.standing.up else 1  # what fails again should cost little
+            most = wire.MAX_ENTRIES if self.standing.up and not self._refused else 1  # failing again should cost little
             batch = [self._backlog.popleft() for _ in range(min(most, len(self._backlog)))]
             batch = [(draft, until) for draft, until in batch if until > trio.current_time()]
             if not batch:
                 continue
             try:
                 await self._deposit([draft for draft, _ in batch])
-            except (HubUnavailable, BadHttp, HubStopped, PsrdExhausted):
-                self._backlog.extendleft(reversed(batch))
+            except AgentError as error:
+                self._refused = isinstance(error, Refusal)
+                if not (self._refused and len(batch) == 1):
+                    self._backlog.extendleft(reversed(batch))
                 raise
+        self._refused = False
 
     async def tell_done(self) -> None:
         """Tells the hub what is done, without fetching anything. HubUnavailable."""

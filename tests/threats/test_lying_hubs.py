@@ -5,8 +5,8 @@ import itertools
 import pytest
 import trio
 
-from qfagent.dske import wire
-from qfagent.errors import AgentError, TooFewHubs
+from qfagent.dske import ids, wire
+from qfagent.errors import AgentError, Refusal, TooFewHubs
 from qfagent.testing.liar import bending_share, changing
 from tests.conftest import enrol, within
 
@@ -315,3 +315,39 @@ async def test_a_hubs_word_about_expiry_concerns_its_own_share_only(connected, e
 
     assert [1, 1, 1] == await shares_kept(network)
     assert keys[1] == await recovered(network, keys[1][0])
+
+
+# --- what it says when it refuses
+
+
+async def test_a_hubs_long_words_are_cut_and_printable(network):
+    hub, alice = await network.add_hub("h1"), await network.add_client("alice")
+
+    def refuse(*_):
+        raise Refusal("malformed", "\x1b[2J" + "x" * 200_000)
+
+    hub.hub.books.registration.register = refuse
+    await network.carry(hub, alice)
+    await trio.sleep(5)
+
+    reason = alice.happened("psrd.not-registered")[0]["reason"]
+    assert (200, True) == (len(reason), reason.isprintable())
+
+
+async def test_deposits_that_a_hub_missed_are_not_lost_with_one_that_it_refuses(connected):
+    network = await connected()
+    late, alice = network.hubs["h3"], network.clients["alice"].client.generator
+    await late.crash()
+    secrets = [ids.parse_key_id((await alice.establish("bob"))[0][0])[0] for _ in range(5)]
+    await late.boot()
+    honest = late.hub.books.deposits.deposit
+
+    def deposit(generator, request, pad):
+        if secrets[2] in [one.secret_id for one in request.deposits]:
+            raise Refusal("malformed", "not this one")
+        return honest(generator, request, pad)
+
+    late.hub.books.deposits.deposit = deposit
+    await trio.sleep(900)
+
+    assert 4 == late.hub.books.shares.count()
