@@ -167,16 +167,25 @@ async def _flap(switch):
         await trio.sleep(10)
 
 
+async def _claim(_, data):
+    """Somebody says that the hub has seen more of every block than was spent."""
+    if b"user_seen" not in data:
+        return data
+    body = b'{"user_seen":99999,"registered":true,"retired":false}'
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+@cause
+async def fresh_file_claimed(scene):
+    with bent(scene, _claim, 1):
+        scene.machine.drop("new.json", await scene.hubs(1)[0].hub.provisioner.take())
+        yield
+
+
 @asynccontextmanager
 async def rollback_claimed(scene, count):
-    async def claim(_, data):
-        if b"user_seen" not in data:
-            return data
-        body = b'{"user_seen":99999,"registered":true,"retired":false}'
-        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
     await scene.machine.crash()
-    with bent(scene, claim, count):
+    with bent(scene, _claim, count):
         await scene.machine.boot()
         await scene.use()
         yield
