@@ -34,6 +34,9 @@ bench: $(VENV)/.tools
 	$(BIN)/python bench/keys.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/management.py
+	$(BIN)/python bench/metrics.py
+	$(BIN)/python bench/commands.py
+	$(BIN)/python bench/idle.py
 
 ARCHITECTURE ?= $(shell dpkg --print-architecture)
 

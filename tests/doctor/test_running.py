@@ -201,3 +201,26 @@ def test_hubs_are_told_until_files_are_carried_and_they_run(fleet):
     assert ["ok", "ok"] == [finding.level for finding in both]
     assert down.remedy.startswith("start the hub")
     assert [] == bad(hubs())
+
+
+def test_a_hub_that_has_moved_is_told_until_the_command_that_is_named_has_said_where(fleet):
+    fleet.start(hubs=2, clients=("alice",), client_settings='hub_timeout = "1s"')
+    alice, hub = fleet.clients["alice"], fleet.hubs["hub1"]
+    for other in fleet.hubs.values():
+        fleet.carry(other, alice)
+    fleet.wait_hubs(alice, 2)
+    before = hub.agent.status()["hub"]
+    hub.stop()
+    address = f"127.0.0.1:{free_port()}"
+    hub.config.write_text(hub.config.read_text().replace(before["listen"], address))
+    hub.start()
+    hub.wait_up()
+    with pytest.raises(AgentError):
+        alice.agent.establish("bob")
+    [down] = [finding for finding in bad(check_up(str(alice.config))) if finding.check == "hubs"]
+    move = [BIN / "qfagent", "hubs", "move", before["id"], address, "--socket", alice.socket]
+    subprocess.run(move, check=True, capture_output=True)
+    fleet.wait_hubs(alice, 2)
+
+    assert "`qfagent hubs move ID HOST:PORT`" in down.remedy
+    assert [] == [finding for finding in bad(check_up(str(alice.config))) if finding.check == "hubs"]
