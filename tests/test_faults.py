@@ -24,7 +24,7 @@ from qfagent.store.fence import Reason
 from qfagent.testing.network import _straight
 from qfagent.world import World
 from tests.conftest import enrol
-from tests.local.frames import GROUP, configured, is_root, short_folder
+from tests.local.frames import ADMIN_GROUP, configured, is_root, short_folder
 from tests.management.servers import serving
 
 SMALL = "[hub.provisioner]\nuser_bytes = 1024\nserver_bytes = 1024"
@@ -463,9 +463,9 @@ def hub_without_interface(path, _):
 
 @frame_cause
 def group_missing(path, _):
-    path.write_text(path.read_text().replace(f'"{GROUP[0]}"', '"no-such-group"'))
+    path.write_text(path.read_text().replace(f'"{ADMIN_GROUP[0]}"', '"no-such-group"'))
     yield
-    path.write_text(path.read_text().replace('"no-such-group"', f'"{GROUP[0]}"'))
+    path.write_text(path.read_text().replace('"no-such-group"', f'"{ADMIN_GROUP[0]}"'))
 
 
 @contextmanager

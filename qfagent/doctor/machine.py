@@ -42,7 +42,11 @@ def check_groups(config: Config) -> Iterator[Finding]:
     named = dict.fromkeys((config.control.group, config.control.admin_group))
     missing = [name for name in named if name not in {group.gr_name for group in grp.getgrall()}]
     for name in missing:
-        yield warning("groups", f"there is no group {name}: its members may do nothing", f"`groupadd --system {name}`")
+        yield warning(
+            "groups",
+            f"there is no group {name}: its members may do nothing",
+            f"`groupadd --system {name}`, then restart the agent",
+        )
     if not missing:
         yield ok("groups", f"{' and '.join(named)} exist")
 
