@@ -1,9 +1,11 @@
 """Progress of work that takes long: a bar on standard error, on a terminal only, and gone when the work is done.
 
 * Nothing is drawn of what is quick, and what is drawn is drawn seldom.
+* A timer draws the first time: the last byte may have been sent long before the agent has done its part.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,19 +60,31 @@ class _Bar:
     def __init__(self, stream: TextIO, what: str, total: int, clock: Callable[[], float]) -> None:
         self._stream, self._what, self._total, self._clock = stream, what, max(1, total), clock
         self._done, self._due, self._is_drawn = 0, clock() + QUICK, False
+        self._is_over = False
+        self._lock, self._first = threading.Lock(), threading.Timer(QUICK, self._draw)
+        self._first.daemon = True
+        self._first.start()
 
     def advance(self, amount: int) -> None:
         self._done += amount
-        now = self._clock()
-        if now >= self._due:
-            self._due, self._is_drawn = now + SELDOM, True
+        if self._clock() >= self._due:
+            self._draw()
+
+    def wipe(self) -> None:
+        self._first.cancel()
+        with self._lock:
+            self._is_over = True
+            if self._is_drawn:
+                self._write("\r\x1b[K")
+
+    def _draw(self) -> None:
+        with self._lock:
+            if self._is_over:  # the timer was a moment late
+                return
+            self._due, self._is_drawn = self._clock() + SELDOM, True
             fraction = min(1.0, self._done / self._total)
             bar = paint_for(self._stream).bar(fraction, _BAR)
             self._write(f"\r{self._what} {bar} {fraction:4.0%} of {size(self._total)}\x1b[K")
-
-    def wipe(self) -> None:
-        if self._is_drawn:
-            self._write("\r\x1b[K")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 import pytest
 
 from qfagent.cli.progress import QUICK, SELDOM, counted, progress
-from tests.cli.agents import BIN, CLIENT, HUB
+from tests.cli.agents import BIN, CLIENT, HUB, wait_for
 from tests.cli.test_top import Terminal
 
 
@@ -43,6 +43,14 @@ def test_long_work_shows_how_far_it_is_and_is_wiped(terminal):
     assert "\r\x1b[K" == wiped
     assert ["1%", "2%"] == re.findall(r"(\d+%)", drawn)[:2]
     assert drawn.rstrip("\x1b[K").endswith(" 50% of 100 B")
+
+
+def test_what_takes_long_behind_its_last_byte_is_drawn_all_the_same(terminal):
+    with redirect_stderr(terminal), progress("working", 100) as advance:
+        advance(100)
+        wait_for(terminal.getvalue)
+
+    assert "100% of 100 B" in terminal.getvalue()
 
 
 def test_it_is_drawn_seldom(terminal):

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import termios
@@ -37,7 +38,8 @@ class Terminal:
         """Reads until the text was shown."""
 
         def seen():
-            self.shown += os.read(self.ours, 65_536).decode(errors="replace")
+            if select.select([self.ours], [], [], 0.05)[0]:
+                self.shown += os.read(self.ours, 65_536).decode(errors="replace")
             return text in self.shown
 
         wait_for(seen)
