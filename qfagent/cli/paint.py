@@ -6,6 +6,8 @@
 import os
 from typing import TextIO
 
+from qfagent.cli.text import printable
+
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _STEPS = " ▁▂▃▄▅▆▇█"
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
@@ -28,6 +30,11 @@ class Paint:
             if self._blocks
             else {"good": "*", "bad": "x", "remedy": ">", "line": "-", "more": "~"}[name]
         )
+
+    def clip(self, text: str, most: int) -> str:
+        """The text in at most so many columns, without anything that a terminal would obey."""
+        clean = printable(text)
+        return clean if len(clean) <= most else clean[: most - 1] + self.sign("more")
 
     def bar(self, fraction: float, width: int) -> str:
         """A bar of that width, filled from the left."""
