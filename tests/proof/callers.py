@@ -31,6 +31,7 @@ admin   GET    /v1/backup
 admin   POST   /v1/fence/lift
 observe GET    /v1/hubs
 observe GET    /v1/psrd
+observe GET    /v1/psrd/history
 observe GET    /v1/ledger
 observe GET    /v1/peers
 operate POST   /v1/psrd
