@@ -49,9 +49,10 @@ class Atlas:
         self.network, self.peers = network, tuple(network.peers.values())
         self.hubs = tuple(peer for peer in self.peers if peer.is_hub)
         self.members = _members(network, self.peers)
+        self.sizes = {group: crowd.bit_count() for group, crowd in self.members.items()}
         self._places = {peer.id: place for place, peer in enumerate(self.peers)}
         self._ways = _ways(network, self.members)
-        self._neighbours: dict[frozenset[str], Crowd] = {}
+        self._neighbours: dict[frozenset[str], tuple[Crowd, int]] = {}  # and how many they are
         self._by_token = {peer.token: peer for peer in self.peers}
 
     def bearer(self, token: str) -> Peer | None:
@@ -60,12 +61,7 @@ class Atlas:
 
     def neighbours(self, peer: Peer) -> Crowd:
         """All peers that those in the same groups have links with; the peer itself may be among them."""
-        groups = groups_of(peer)
-        found = self._neighbours.get(groups)
-        if found is None:
-            ways = (self._ways[group] for group in groups if group in self._ways)
-            found = self._neighbours[groups] = reduce(or_, ways, Ways()).beyond
-        return found
+        return self._counted(peer)[0]
 
     def are_linked(self, one: Peer, other: Peer) -> bool:
         """Whether two peers have a link."""
@@ -77,8 +73,17 @@ class Atlas:
 
     def degree(self, peer: Peer) -> int:
         """How many those are."""
-        neighbours = self.neighbours(peer)
-        return neighbours.bit_count() - self._has(neighbours, peer)
+        neighbours, count = self._counted(peer)
+        return count - self._has(neighbours, peer)
+
+    def _counted(self, peer: Peer) -> tuple[Crowd, int]:
+        groups = groups_of(peer)
+        found = self._neighbours.get(groups)
+        if found is None:
+            ways = (self._ways[group] for group in groups if group in self._ways)
+            crowd = reduce(or_, ways, Ways()).beyond
+            found = self._neighbours[groups] = crowd, crowd.bit_count()
+        return found
 
     def _has(self, crowd: Crowd, peer: Peer) -> bool:
         return bool(crowd >> self._places[peer.id] & 1)

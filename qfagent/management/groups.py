@@ -106,7 +106,7 @@ def show(atlas: Atlas, group_id: str) -> ShownGroup:
 
 
 def _minimum(atlas: Atlas, group_id: str) -> tuple[str, str, int, int, Literal["api", "integration"]]:
-    name, count = atlas.network.groups[group_id].name, atlas.members[group_id].bit_count()
+    name, count = atlas.network.groups[group_id].name, atlas.sizes[group_id]
     return group_id, name, count, 0, "integration" if group_id in OURS else "api"
 
 

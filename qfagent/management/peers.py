@@ -41,7 +41,7 @@ INERT: Final = ("ssh_enabled", "login_expiration_enabled", "inactivity_expiratio
 Groups = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=array_of(GroupMinimum))]
 
 
-class ShownPeer(msgspec.Struct, frozen=True, kw_only=True):
+class ShownPeer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A peer in the shape of the API; `groups` in short, and encoded already."""
 
     id: str
