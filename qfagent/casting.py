@@ -94,7 +94,7 @@ class Casting:
         found |= await role.issues()
         moved, wait = self._moved(await role.report()), self._allowance.wait()
         if moved:
-            found["hub-moved"] = f"{moved}; if it has moved, say `qfagent hubs move`"
+            found["hub-moved"] = moved
         if wait and self._name != self._wanted:
             found["role-held"] = f"the role has changed too often: a {self._name} for {wait / 60:.0f} min more"
         return found
