@@ -35,7 +35,7 @@ class Mount(msgspec.Struct, frozen=True):
 def check_mounts(config: Config, *, mounts: str = "") -> Iterator[Finding]:
     """The file systems of the state folder, and of the folder where files with pads lie; `mounts` is mountinfo(5)."""
     known = parse_mounts(mounts or Path("/proc/self/mountinfo").read_text())
-    shared = {"client": (config.inbox,), "hub": (config.pool,)}
+    shared = {"client": (config.inbox,), "hub": (config.pool,), "managed": (config.inbox, config.pool)}
     for path in (config.private, *shared.get(config.role, ())):
         yield _judge(path, mount_of(path, known))
     yield from _check_room(config.state_dir)

@@ -42,9 +42,10 @@ def check_version(status: dict[str, Any]) -> Finding:
 
 def check_identity(status: dict[str, Any], config: Config) -> Iterator[Finding]:
     """Whether the agent that runs is the one that the configuration describes."""
-    for name, configured in (("name", config.peer), ("role", config.role)):
-        if status[name] != configured:
-            detail = f"the agent's {name} is {status[name]}, the configuration says {configured}"
+    role = "managed" if status.get("membership") else status["role"]
+    for name, runs, configured in (("name", status["name"], config.peer), ("role", role, config.role)):
+        if runs != configured:
+            detail = f"the agent's {name} is {runs}, the configuration says {configured}"
             yield warning("configuration", detail, _RESTART)
 
 

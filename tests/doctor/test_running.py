@@ -10,9 +10,9 @@ import pytest
 import trio
 
 import qfagent
-from qfagent.config import load
+from qfagent.config import load, parse
 from qfagent.doctor.checkup import check_up
-from qfagent.doctor.running import check_health, check_version
+from qfagent.doctor.running import check_health, check_identity, check_version
 from qfagent.errors import AgentError
 from qfagent.store.fence import Reason
 from qfagent.testing.processes import AgentProcess, Fleet, free_port
@@ -224,3 +224,12 @@ def test_a_hub_that_has_moved_is_told_until_the_command_that_is_named_has_said_w
 
     assert "`qfagent hubs move ID HOST:PORT`" in down.remedy
     assert [] == [finding for finding in bad(check_up(str(alice.config))) if finding.check == "hubs"]
+
+
+@pytest.mark.parametrize("role", ["client", "hub"])
+def test_a_managed_agent_plays_whatever_role_it_was_given(role):
+    more = 'role = "managed"\n[management]\nurl = "http://m"\nsetup_key_file = "/k"\n'
+    status = {"name": "a", "role": role, "membership": {"url": "http://m"}}
+
+    assert [] == list(check_identity(status, parse(f'name = "a"\n{more}')))
+    assert ["configuration"] == [f.check for f in check_identity(status, parse('name = "a"\n'))]
