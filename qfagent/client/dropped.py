@@ -103,17 +103,21 @@ class DropFolder:
         with disk_faults("syncing the inbox"):
             self._disk.sync_dir(self.path)
 
-    def reject(self, name: str, reason: AgentError, *, now: int) -> None:
-        """Sets a file aside, with the reason beside it; NotPermitted if it can't be taken out of the folder."""
+    def reject(self, name: str, reason: AgentError, *, now: int) -> bool:
+        """Sets a file aside, with the reason beside it; whether it was still there.
+
+        NotPermitted if it can't be taken out of the folder.
+        """
         with disk_faults("setting a dropped file aside"):
             target = self.explain(name, reason, now=now)
             try:
                 self._move(f"{self.path}/{name}", target)
-            except FileNotFoundError:
-                return
             except OSError as error:
                 self._disk.unlink(f"{target}.reason.json")  # or every attempt would leave one
+                if isinstance(error, FileNotFoundError):
+                    return False
                 raise _stuck(f"{self.path}/{name}", error) from error
+            return True
 
     def explain(self, name: str, reason: AgentError, *, now: int) -> str:
         """Keeps the reason why a file is refused; returns the path that stands beside it for the file itself."""

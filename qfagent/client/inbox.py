@@ -202,7 +202,9 @@ class Inbox:
 
     async def _reject(self, name: str, error: AgentError) -> None:
         try:
-            await self._desk.world.in_thread(partial(self._folder.reject, name, error, now=self._desk.world.now()))
+            work = partial(self._folder.reject, name, error, now=self._desk.world.now())
+            if not await self._desk.world.in_thread(work):
+                return
         except NotPermitted as refusal:
             self._leave(name, refusal)
             return
