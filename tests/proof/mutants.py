@@ -18,8 +18,9 @@ from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from tests.power import mutants as power
 from tests.proof import arithmetic, callers, inputs, kills, leaks, load, messages, remains, requests, rollback, whole
-from tests.proof.fate import CLOCKS
+from tests.proof.fate import CLOCKS, Fate
 from tests.proof.fleets import breaking
+from tests.threats.test_lying_hubs import LIES
 
 _small = partial(whole.play, clients=2, hours=0.5)
 
@@ -46,6 +47,7 @@ def _nothing(_):
 
 def _unvalidated(monkeypatch):
     monkeypatch.setattr(validation, "holds", lambda secret, o: True)
+    monkeypatch.setattr(Fate, "lie_with", lambda self, liar: setattr(liar, "lie", LIES["share"]))
 
 
 def _unlogged(monkeypatch):
@@ -128,7 +130,7 @@ Frame.status = slow
 FORGETFUL = "from qfagent.store.pads import Erasure; Erasure.perform = lambda self: None"
 
 MUTANTS = {
-    "a recoverer that validates nothing": Mutant(_unvalidated, frozenset({"wrong-key"}), whole.play, 2),
+    "a recoverer that validates nothing": Mutant(_unvalidated, frozenset({"wrong-key"}), _small),
     "keys that are not logged": Mutant(_unlogged, frozenset({"key-released-twice"}), _small),
     "shares that are acknowledged and not kept": Mutant(_unstored, frozenset({"key-lost", "no-key"}), _small),
     "a hub that was lost is never asked again": Mutant(_unforgiving, frozenset({"no-key", "key-lost"}), _small),
