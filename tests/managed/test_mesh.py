@@ -6,7 +6,7 @@ import stat
 import trio
 
 from qfagent.cli.program import main
-from tests.local.frames import short_folder
+from tests.local.frames import free_port, short_folder
 from tests.managed.peers import Household, carry, mesh, peer_of
 from tests.management.servers import serving
 
@@ -70,6 +70,24 @@ async def test_keys_are_made_through_marked_hubs_and_the_network_follows_when_on
         state: [hub["state"] for hub in left["client"]["hubs"]].count(state) for state in ("left", "up")
     }
     assert 200 == again.status
+
+
+async def test_a_hub_that_the_server_has_elsewhere_is_told_until_an_operator_says_where_it_is():
+    async def moves(address):
+        assert 200 == (await alice.ask("PUT", f"/v1/hubs/{hub['id']}/address", {"address": address})).status
+
+    async with mesh("alice", "h1", hubs=("h1",)) as (_, peers):
+        alice = peers["alice"]
+        await carry(peers["h1"], alice)
+        hub = (await alice.until(lambda status: status["client"]["hubs_usable"] == 1))["client"]["hubs"][0]
+        before = await alice.codes()
+        await moves(f"{hub['host']}:{free_port()}")
+        meanwhile = await alice.codes()
+        await moves(f"{hub['host']}:{hub['port']}")
+        after = await alice.codes()
+
+    assert "hub-moved" in meanwhile - before
+    assert "hub-moved" not in after
 
 
 async def test_with_an_interface_a_peer_calls_from_its_address_and_stays_on_it():
