@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -300,6 +300,16 @@ def _check_range(value: float, name: str, *, least: float, most: float) -> None:
         raise ValueError(f"{name}: expected {least:g} to {most:g} seconds")
 
 
+_WORDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+
+
 def _explain(text: str) -> str:
     """The library's words in ours: the path first, then what was expected, and the nearest known key."""
     what, _, where = text.partition(" - at `$")
@@ -308,9 +318,25 @@ def _explain(text: str) -> str:
     if unknown is not None:
         path = f"{path}.{unknown[1]}".lstrip(".")
         what = "unknown key" + _nearest(path)
-    what = what[:1].lower() + what[1:]
+    what = _in_words(what[:1].lower() + what[1:], path)
     inner = re.match(r"[a-z_]+: ", what)  # a check of a whole section names the key itself
     return f"{path}{'.' if inner else ': '}{what}" if path else what
+
+
+def _in_words(what: str, path: str) -> str:
+    chosen = re.fullmatch(r"invalid enum value (.*)", what)
+    if chosen is not None:
+        return f"expected {' or '.join(map(repr, _choices(path)))}, got {chosen[1]}"
+    what = re.sub(r"`(\w+)`", lambda match: _WORDS.get(match[1], match[0]), what)
+    return re.sub(r" matching regex '\\\\A(.*)\\\\Z'", r" of the form \1", what)
+
+
+def _choices(path: str) -> tuple[Any, ...]:
+    """The values that a key may have, where they are listed."""
+    kind: Any = Config
+    for name in path.split("."):
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    return get_args(kind)
 
 
 def _nearest(path: str) -> str:

@@ -259,7 +259,7 @@ def test_values_outside_the_bounds_are_refused_with_their_path_and_what_was_expe
     text = refusal(with_key(path, value))
 
     assert path in text
-    assert "expected" in text.lower() or "invalid enum value" in text
+    assert "expected" in text.lower()
     assert "\n" not in text
 
 
@@ -274,16 +274,19 @@ def test_every_key_has_bounds_here():
     "text, expected",
     [
         ('name = "Peer"', "name: expected a peer name (1-63 of a-z 0-9 . _ -, not beginning with pool-), got 'Peer'"),
-        (BASE + "[client]\nshares_required = 1", "client.shares_required: expected `int` >= 2"),
+        (BASE + "[client]\nshares_required = 1", "client.shares_required: expected a whole number >= 2"),
         (BASE + '[client]\nhub_timeout = "1m"', "client.hub_timeout: expected 0.05 to 20 seconds"),
         (BASE + "[client]\nhub_timeout = 3", 'client.hub_timeout: expected a duration such as "3s"'),
         (BASE + "[client]\nlow_psrd = 0.2", 'client.low_psrd: expected a percentage such as "20%"'),
-        (HUB + "[hub.provisioner]\npool_size = -1", "hub.provisioner.pool_size: expected `int` >= 0"),
+        (HUB + "[hub.provisioner]\npool_size = -1", "hub.provisioner.pool_size: expected a whole number >= 0"),
         (HUB + 'listen = "x:0"', "hub.listen: expected host:port, with a port from 1 to 65535"),
         (BASE + 'role = "hub"', "hub.fqdn: missing, expected the name or address that clients reach this hub at"),
         ("name = ", "expected TOML: "),
         (BASE + 'name = "b"', "expected TOML: "),
-        (BASE + "client = 1", "client: expected `object`, got `int`"),
+        (BASE + 'role = "clint"', "role: expected 'client' or 'hub' or 'managed' or 'management', got 'clint'"),
+        (BASE + '[log]\nlevel = "loud"', "log.level: expected 'debug' or 'info' or 'warning' or 'error', got 'loud'"),
+        (BASE + '[client]\nhubs = ["x"]', "client.hubs[0]: expected text of the form [0-9a-f]{32}"),
+        (BASE + "client = 1", "client: expected a table, got a whole number"),
     ],
 )
 def test_what_is_wrong_is_told_in_these_words(text, expected):
