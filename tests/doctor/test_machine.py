@@ -149,9 +149,9 @@ def test_whoever_may_not_look_is_told_to_ask_as_root(place):
         if "pytest" in str(folder):
             folder.chmod(0o755)
     script = (
-        "import os, sys; from qfagent.config import load;"
-        "from qfagent.doctor.folders import check_folders; os.setuid(1);"
-        "[f] = check_folders(load(sys.argv[1]), config_path=sys.argv[1]); print(f.level, f.remedy)"
+        "import os, sys; from qfagent.config import load; from qfagent.doctor.folders import check_folders;"
+        "config = load(sys.argv[1]); os.setuid(1);"
+        "[f] = check_folders(config, config_path=sys.argv[1]); print(f.level, f.remedy)"
     )
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, check=True)
 

@@ -164,6 +164,16 @@ async def test_an_agent_that_is_not_as_configured_is_told_until_it_is_restarted(
     assert [] == [finding for finding in bad(after) if finding.check == "configuration"]
 
 
+def test_a_managed_agent_may_have_any_role():
+    config = parse('name = "a"\nrole = "managed"\n[management]\nurl = "http://m:1"\nsetup_key_file = "/k"')
+
+    managed = {"name": "a", "role": "hub", "membership": {"id": "x"}}
+
+    assert [] == [*check_identity(managed, config)]
+    assert 1 == len([*check_identity(managed | {"name": "b"}, config)])
+    assert 1 == len([*check_identity(managed | {"membership": None}, config)])
+
+
 async def test_what_the_agent_says_of_its_health_is_told_with_its_remedy():
     async with running("client", name="alice") as agent:
         agent.frame._store.fence.put_up(Reason("moved-machine", 0, "the folder was made elsewhere", "look"))
