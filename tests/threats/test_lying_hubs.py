@@ -323,7 +323,7 @@ async def test_a_hubs_word_about_expiry_concerns_its_own_share_only(connected, e
 async def test_a_hubs_long_words_are_cut_and_printable(network):
     hub, alice = await network.add_hub("h1"), await network.add_client("alice")
 
-    def refuse(*_):
+    def refuse(*_, source):
         raise Refusal("malformed", "\x1b[2J" + "x" * 200_000)
 
     hub.hub.books.registration.register = refuse
