@@ -131,7 +131,7 @@ FORGETFUL = "from qfagent.store.pads import Erasure; Erasure.perform = lambda se
 
 MUTANTS = {
     "a recoverer that validates nothing": Mutant(_unvalidated, frozenset({"wrong-key"}), _small),
-    "keys that are not logged": Mutant(_unlogged, frozenset({"key-released-twice"}), _small),
+    "keys that are not logged": Mutant(_unlogged, frozenset({"key-released-twice"}), _small, 2),
     "shares that are acknowledged and not kept": Mutant(_unstored, frozenset({"key-lost", "no-key"}), _small),
     "a hub that was lost is never asked again": Mutant(_unforgiving, frozenset({"no-key", "key-lost"}), _small),
     "spans that are taken twice": Mutant(power.TakenWithoutMovingOn.patch, frozenset({"span-used-twice"}), _small),
@@ -148,10 +148,10 @@ MUTANTS = {
         _replaced(Deposits, "retire_if_rolled_back", lambda self, block, seen: False),
         frozenset({"not-stopped", "span-used-twice"}),
         rollback.play,
-        5,
+        2,
     ),
     "a store that does not look where it is": Mutant(
-        _replaced(Store, "_check_machine", lambda self, machine: None), frozenset({"not-stopped"}), rollback.play, 1
+        _replaced(Store, "_check_machine", lambda self, machine: None), frozenset({"not-stopped"}), rollback.play, 0
     ),
     "tags that nobody looks at": Mutant(
         _replaced(Authenticator, "verify", lambda self, tag, *, seen, context, body: True), LET_IN, messages.play
