@@ -18,8 +18,10 @@ from qfagent.testing.processes import AgentProcess, free_port
 from qfagent.testing.witness import Broken
 
 BUSY, IDLE, SLOW, SILENT, CALLERS = 200, 1000, 30, 50, 50
-SECONDS, GROWTH = 15, 3.0  # of a life in brief; MiB
+SECONDS = 15  # of a life in brief
 BRIEF, FULL = {50: 0.05, 99: 5.0}, {99: 0.02}  # seconds by percentile: where others use the machine, too; alone
+GROWTH = {SECONDS: 24.0}  # MiB: in brief, not everybody may have come when it is measured first
+FLAT = 3.0  # MiB
 STRANGER, GROUP = 51_011, 1  # a user in the key group, where there is a root to make one
 
 
@@ -73,10 +75,10 @@ def _measure(hub, client, seconds, limits, at_hub):
         agent.name: agent.resident_mib() - was for agent, was in zip((hub, client), before, strict=True)
     }  # while the crowds are still there
     answers = [json.loads(crowd.communicate()[0]) for crowd in crowds]
-    return _judge(waits, grown, answers, limits)
+    return _judge(waits, grown, answers, limits, GROWTH.get(seconds, FLAT))
 
 
-def _judge(waits, grown, answers, limits):
+def _judge(waits, grown, answers, limits, growth):
     found = {}
     for name, all_waits in waits.items():
         cuts = statistics.quantiles(all_waits, n=100)
@@ -86,7 +88,7 @@ def _judge(waits, grown, answers, limits):
                 raise Broken("too-slow", f"status of {name}: {cuts[part - 1] * 1000:.1f} ms at percentile {part}")
     for name, mib in grown.items():
         found[f"growth of {name} in KiB"] = int(mib * 1024)
-        if mib > GROWTH:
+        if mib > growth:
             raise Broken("memory-grows", f"{name}: {mib:.1f} MiB more than after a third of the time")
     heard = {what: number for one in answers for what, number in one.items()}
     if not (heard.get("fetch 200") and heard.get("caller 200")):

@@ -72,7 +72,7 @@ def _replaced(kind, name, value):
     return lambda monkeypatch: monkeypatch.setattr(kind, name, value)
 
 
-def _given_to_anybody(self, block, owner, peer, proof):
+def _given_to_anybody(self, block, owner, peer, proof, *, source):
     holder = self._clients.of_peer(peer)
     if holder is None:
         self._clients.bind(owner, peer)
