@@ -33,6 +33,7 @@ def _killed(fleet, chance, kills):
     load.stop.set()
     for caller in callers:
         caller.join()
+    _judge(load, fleet.record)  # who breaks a promise may never come to rest
     for client in fleet.clients.values():
         fleet.wait_hubs(client, 2)
     recover_the_rest(fleet, load)

@@ -136,7 +136,7 @@ MUTANTS = {
     "a hub that was lost is never asked again": Mutant(_unforgiving, frozenset({"no-key", "key-lost"}), _small),
     "spans that are taken twice": Mutant(power.TakenWithoutMovingOn.patch, frozenset({"span-used-twice"}), _small),
     "a receiver that claims nothing": Mutant(
-        power.ClaimWithoutALook.patch, frozenset({"answered-twice", "surprise"}), _small
+        power.ClaimWithoutALook.patch, frozenset({"answered-twice", "surprise", "key-lost", "no-key"}), _small
     ),
     "a client that trusts its own memory": Mutant(
         _replaced(Vetting, "has_passed", lambda self, block: True),
