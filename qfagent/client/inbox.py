@@ -182,7 +182,9 @@ class Inbox:
     async def _erase_leftover(self, place: Place, block: str) -> None:
         try:
             with self._folder.open(place.path) as dropped:
-                if dropped.place == place and _is_of(block, await self._desk.world.in_thread(dropped.read)):
+                data = await self._desk.world.in_thread(dropped.read)
+                half_erased = dropped.place == place and b"\0" in data  # in another file, it may be room reserved
+                if half_erased or _is_of(block, data):
                     await self._erase(dropped)
         except FileNotFoundError:
             await self._desk.world.in_thread(self._folder.sync)  # what was removed may be there after power loss
@@ -218,9 +220,8 @@ def _few(texts: list[str], *, between: str = ", ") -> str:
 
 
 def _is_of(block: str, data: bytes) -> bool:
-    """Whether the bytes are the block's file, or what half an erasure or a power loss left of it."""
+    """Whether the bytes are the block's file, or a part of it that shows whose it is."""
     try:
         return psrd.decode(data).id == block
     except PsrdRejected:
-        first = base64.b64encode(bytes.fromhex(block)[:15])
-        return b"\0" in data or first in data
+        return base64.b64encode(bytes.fromhex(block)[:15]) in data

@@ -1128,6 +1128,13 @@ async def test_a_new_file_with_room_reserved_under_the_name_of_a_leftover_is_not
     assert ["file.json"] == box.waiting + box.refused
 
 
+async def test_an_earlier_copy_cut_short_that_power_loss_brings_back_in_its_place_is_erased(box):
+    leave_behind(box, file_of()[:700], of_another=True)
+    await box.scan()
+
+    assert [] == box.waiting == box.refused
+
+
 async def test_a_link_under_the_name_of_a_leftover_is_not_followed(real):
     leave_behind(real, None)
     target = Path(real.root, "target.json")
