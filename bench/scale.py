@@ -19,7 +19,8 @@ from qfagent.dske.spans import Span
 from qfagent.hub.books import open_books
 from qfagent.hub.exchange import Message
 from qfagent.store.disk import RealDisk
-from qfagent.store.store import HUB_STEP, Store
+from qfagent.store.ledger import HUB_STEP
+from qfagent.store.store import Store
 from qfagent.world import World
 
 MESSAGES, GROUP = 1600, 16
