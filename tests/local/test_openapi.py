@@ -1,6 +1,8 @@
 """The OpenAPI document says what the control socket does: every route, and answers of the shape that it names."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from qfagent.http.routes import Route
 from tests.client.boxes import file_of
 from tests.local.frames import running
 
+DOCS = Path(__file__).parents[2] / "docs"
 TYPES = {
     "object": dict,
     "array": list,
@@ -92,6 +95,15 @@ async def test_every_route_is_described_and_nothing_else(role):
             assert (route.verb, route.summary) == (operation["x-permission"], operation["summary"])
             assert (route.takes is not None) == ("requestBody" in operation)
             assert {"200", "default"} == set(operation["responses"])
+
+
+@pytest.mark.parametrize("role", ["client", "hub"])
+async def test_the_document_in_docs_is_the_one_that_is_served(role):
+    """If not: fetch /openapi.json, lay it out with `python -m json.tool --indent 1`, and look at the difference."""
+    async with running(role) as agent:
+        served = await agent.get("/openapi.json")
+
+    assert json.loads((DOCS / f"{role}-openapi.json").read_text()) == served
 
 
 async def test_the_document_is_whole():
