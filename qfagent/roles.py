@@ -1,7 +1,6 @@
 """The roles, wired: what each needs is made here, and what the frame needs of each is handed up."""
 
 import os
-import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -93,7 +92,6 @@ async def hub(around: Surroundings) -> AsyncIterator[Role]:
 async def management(around: Surroundings) -> AsyncIterator[Role]:
     """A management server at work."""
     config = around.config()
-    _allow_many_files()
     listen = partial(_listen, config.interface, config.management.listen, port=MANAGEMENT_PORT)
     async with management_at_work(around, listen) as at_work:
         yield Role(
@@ -158,13 +156,6 @@ def _premises(config: Config, disk: Disk, hub_id: str) -> Premises:
 
 def _port(config: Config) -> int:
     return parse_address(config.hub.listen or "unset")[1]
-
-
-def _allow_many_files() -> None:
-    """As many open files as this process may have: each agent that waits for news keeps a connection."""
-    with suppress(OSError, ValueError):  # under systemd the limit is set already, and must not be touched
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def usable(group: int | None) -> int | None:
