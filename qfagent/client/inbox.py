@@ -37,6 +37,7 @@ from qfagent.store.disk import Facts
 from qfagent.store.leftovers import Place
 
 STALLED_AFTER: Final = 30.0  # seconds without growth, until an incomplete file is a health issue
+HELD_AT_MOST: Final = 10.0  # seconds until what is held back is tried again, however often it failed
 REJECTED_AFTER: Final = 86_400.0  # seconds without growth, until it is rejected
 JITTER: Final = 0.2  # of the interval between scans
 FEW: Final = 5  # files that an issue names
@@ -57,7 +58,7 @@ class Inbox:
         self._woken = trio.Event()
         self._cut: dict[str, _Cut] = {}
         self._unreadable: dict[str, NotPermitted] = {}
-        self._backoff = Backoff(desk.world)
+        self._backoff = Backoff(desk.world, longest=HELD_AT_MOST)
         self._held_back: dict[str, StoreError] = {}  # by path; in the round that is under way, or was the last
         self.held: StoreError | None = None
 

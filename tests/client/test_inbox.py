@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from qfagent.client.dropped import DropFolder
-from qfagent.client.inbox import REJECTED_AFTER, STALLED_AFTER
+from qfagent.client.inbox import HELD_AT_MOST, REJECTED_AFTER, STALLED_AFTER
 from qfagent.dske import psrd
 from qfagent.dske.psrd import HubAddress
 from qfagent.errors import PsrdPreviouslyInserted, PsrdRejected, StoreError
@@ -850,6 +850,21 @@ async def test_a_file_that_can_not_be_removed_holds_back_nothing_but_itself(real
     heal()
     await real.scan()
     assert ([], {}) == (real.waiting, real.inbox.issues())
+
+
+async def test_room_is_noticed_within_seconds_however_often_there_was_none(memory, nursery):
+    """Before, every file that was dropped on a full disk doubled the wait, up to five minutes."""
+    await nursery.start(memory.inbox.run)
+    memory.drop("file.json", file_of())
+    memory.disk.fail("create", errno.ENOSPC, times=10**9)
+    for _ in range(20):
+        memory.inbox.wake()
+        await trio.sleep(0.1)
+    memory.disk.heal()
+    await trio.sleep(HELD_AT_MOST + 1)
+
+    assert {} == memory.inbox.issues()
+    assert [make_block().id] == memory.blocks
 
 
 async def test_a_full_disk_is_not_tried_with_every_file(memory):
