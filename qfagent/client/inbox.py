@@ -37,7 +37,6 @@ from qfagent.store.disk import Facts
 from qfagent.store.leftovers import Place
 
 STALLED_AFTER: Final = 30.0  # seconds without growth, until an incomplete file is a health issue
-HELD_AT_MOST: Final = 10.0  # seconds until what is held back is tried again, however often it failed
 REJECTED_AFTER: Final = 86_400.0  # seconds without growth, until it is rejected
 JITTER: Final = 0.2  # of the interval between scans
 FEW: Final = 5  # files that an issue names
@@ -58,7 +57,7 @@ class Inbox:
         self._woken = trio.Event()
         self._cut: dict[str, _Cut] = {}
         self._unreadable: dict[str, NotPermitted] = {}
-        self._backoff = Backoff(desk.world, longest=HELD_AT_MOST)
+        self._backoff = Backoff(desk.world)
         self._held_back: dict[str, StoreError] = {}  # by path; in the round that is under way, or was the last
         self.held: StoreError | None = None
 
@@ -70,11 +69,14 @@ class Inbox:
         """Scans at start, when woken, and every now and then."""
         await self._desk.world.in_thread(self._folder.prepare)
         task_status.started()
+        wait, woken = 0.0, False
         while True:
             self._woken = trio.Event()
-            wait = await self._round()
-            with trio.move_on_after(wait):
+            due = await self._round(woken=woken)
+            wait = wait if due is None else due
+            with trio.move_on_after(wait) as waiting:
                 await self._woken.wait()
+            woken = not waiting.cancelled_caught
 
     def issues(self) -> dict[str, str]:
         """What an operator should see to, by code."""
@@ -93,8 +95,11 @@ class Inbox:
         """How many dropped files wait, by why."""
         return {"held": len(self._held_back), "incomplete": len(self._cut), "unreadable": len(self._unreadable)}
 
-    async def _round(self) -> float:
-        """One scan; seconds until the next."""
+    async def _round(self, *, woken: bool = False) -> float | None:
+        """One scan; seconds until the next, or None: as long as after the last.
+
+        Files that keep coming to a disk that keeps failing make nobody wait longer.
+        """
         self._held_back = {}
         try:
             await self._erase_leftovers()
@@ -104,7 +109,7 @@ class Inbox:
         else:
             self.held = next(iter(self._held_back.values()), None)
         if self.held is not None:
-            return self._backoff.failed()
+            return None if woken and self._backoff.failing else self._backoff.failed()
         self._backoff.worked()
         return self._desk.settings().scan_interval * (1 + JITTER * (self._desk.world.fraction() - 0.5))
 
