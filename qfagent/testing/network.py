@@ -6,6 +6,7 @@
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ PORT = 27277
 Bend = Callable[[bytes], Awaitable[bytes]]
 
 
-class Machine:
+class Machine(ABC):
     """A disk, what happened on it, and the life that it leads."""
 
     def __init__(self, network: "Network", name: str, config: str) -> None:
@@ -63,9 +64,9 @@ class Machine:
         """The events of that name, oldest first."""
         return [fields for name, fields in self.events if name == event]
 
+    @abstractmethod
     async def work(self, around: Surroundings, task_status: trio.TaskStatus[None]) -> None:
         """What the machine does while it lives; started when it is up."""
-        raise NotImplementedError
 
     async def _live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self.disk.make_dir(STATE, 0o711)
