@@ -178,8 +178,10 @@ class Exchange:
         except Refusal:
             return None
         assert pad.direction is Direction.SERVER, "a client listens to the server pad"
-        self._ledger.claim(pad, keep=True)
-        self._keys.keep(wrap, expires_at=wrapped.expires_at, now=self._now())
+        is_needed = not self._keys.are_out(wrap.generator, wrap.secret_id, count=wrapped.m)
+        self._ledger.claim(pad, keep=is_needed)
+        if is_needed:
+            self._keys.keep(wrap, expires_at=wrapped.expires_at, now=self._now())
         return pad
 
 

@@ -57,6 +57,10 @@ class KeyLog:
         sql = "SELECT keys FROM released WHERE secret_id = ? AND generator = ?"
         return frozenset(self._database.value(sql, secret_id, generator) or b"")
 
+    def are_out(self, generator: str, secret_id: str, *, count: int) -> bool:
+        """Whether all keys of the secret, so many, have left; a share that comes now is needed by nobody."""
+        return len(self.released(generator, secret_id)) >= count
+
     def released_of_any(self, secret_id: str) -> frozenset[int]:
         """The indices that have left of any generator's secret of this id."""
         rows = self._database.rows("SELECT keys FROM released WHERE secret_id = ?", secret_id)

@@ -1,5 +1,7 @@
 """Two clients get the same keys through hubs, and each key once."""
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -313,3 +315,27 @@ def test_an_answer_with_a_key_does_not_show_it():
     answers = [NewKey("one", b"secret"), KeyAnswer("one", b"secret", "alice"), Keys((NewKey("one", b"secret"),))]
 
     assert not any("secret" in repr(answer) for answer in answers)
+
+
+@pytest.mark.parametrize("peer", ["alice", None])
+async def test_a_share_that_comes_when_its_key_is_out_leaves_no_byte_of_pad_behind(connected, peer):
+    network = await connected(hubs=5)
+    for number, hub in enumerate(network.hubs.values()):
+        hub.bend = partial(_after, number / 10)
+    bob = network.clients["bob"]
+    [(key_id, _)] = await network.clients["alice"].client.generator.establish("bob")
+    await trio.sleep(5)
+
+    await bob.client.recoverer.recover(key_id, peer=peer, uid=0)
+    await trio.sleep(5)
+
+    for hub in network.hubs.values():
+        [(block, start, size)] = hub.store.database.rows("SELECT block, start, 32 * m + 32 FROM shares")
+        at = bob.client.desk.ledger.facts(block).user_bytes + start
+        assert bytes(size) == bob.disk.files()[f"{bob.config.private}/pads/{block}"][at : at + size]
+        assert 0 == bob.client.desk.keys.wraps_under(block)
+
+
+async def _after(seconds, data):
+    await trio.sleep(seconds)
+    return data
