@@ -1,7 +1,7 @@
 """Spans are ranges of a pad, and a set of them is what a receiver has accepted.
 
 * A set is sorted, disjoint, and merged where two spans touch.
-* It only grows. Beyond `MAX_INTERVALS` everything below its highest byte counts as accepted.
+* It only grows. Beyond `MAX_INTERVALS` its lowest gap counts as accepted, as what may still come lies above.
 """
 
 from bisect import bisect_left, bisect_right
@@ -53,22 +53,14 @@ class Spans:
         i = bisect_left(self._starts, below)
         return min(self._ends[i - 1], below) if i else default
 
-    def add(self, span: Span) -> tuple[list[int], tuple[int, int]]:
-        """Takes the span in. Returns the starts of the intervals it swallowed, and the interval that stands for them.
-
-        AssertionError if a byte of it is in the set already.
-        """
+    def add(self, span: Span) -> None:
+        """Takes the span in; AssertionError if a byte of it is in the set already."""
         assert not self.overlaps(span), "a claimed span was free a moment ago"
         first = bisect_left(self._ends, span.offset)
         last = bisect_right(self._starts, span.end)
-        if last == first and len(self) >= MAX_INTERVALS:
-            first, last = 0, len(self)
-        return self._replace(first, last, span)
-
-    def _replace(self, first: int, last: int, span: Span) -> tuple[list[int], tuple[int, int]]:
-        swallowed = self._starts[first:last]
-        start = min([span.offset, *swallowed[:1]])
+        start = min([span.offset, *self._starts[first:last][:1]])
         end = max([span.end, *self._ends[first:last][-1:]])
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
-        return swallowed, (start, end)
+        if len(self) > MAX_INTERVALS:  # the two lowest become one
+            del self._starts[1], self._ends[0]

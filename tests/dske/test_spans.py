@@ -36,20 +36,6 @@ def test_intervals_are_sorted_disjoint_and_never_touch(wanted):
     assert all(before[1] < after[0] for before, after in pairwise(intervals))
 
 
-@given(st.lists(SPANS, max_size=60), SPANS)
-def test_add_says_what_a_table_must_change(wanted, span):
-    accepted, _ = grown(wanted)
-    if accepted.overlaps(span):
-        return
-    table = dict(accepted)
-    swallowed, (start, end) = accepted.add(span)
-    for gone in swallowed:
-        del table[gone]
-    table[start] = end
-
-    assert dict(accepted) == table
-
-
 @given(st.lists(SPANS, max_size=60), st.integers(0, 320))
 def test_highest_is_the_end_of_the_highest_byte_below(wanted, below):
     accepted, model = grown(wanted)
@@ -57,10 +43,19 @@ def test_highest_is_the_end_of_the_highest_byte_below(wanted, below):
     assert accepted.highest(below=below, default=-1) == max((b + 1 for b in model if b < below), default=-1)
 
 
-def test_beyond_the_limit_all_below_the_highest_byte_counts_as_accepted(monkeypatch):
+def test_beyond_the_limit_the_lowest_gap_counts_as_accepted_and_no_other(monkeypatch):
     monkeypatch.setattr(spans, "MAX_INTERVALS", 4)
     accepted = Spans([(10, 11), (20, 21), (30, 31), (40, 41)])
 
-    assert ([10, 20, 30, 40], (10, 51)) == accepted.add(Span(50, 1))
-    assert accepted.overlaps(Span(25, 1))
-    assert not accepted.overlaps(Span(51, 1))
+    accepted.add(Span(50, 1))
+
+    assert [(10, 21), (30, 31), (40, 41), (50, 51)] == list(accepted)
+
+
+def test_a_span_below_all_others_is_kept_beyond_the_limit(monkeypatch):
+    monkeypatch.setattr(spans, "MAX_INTERVALS", 2)
+    accepted = Spans([(10, 11), (20, 21)])
+
+    accepted.add(Span(0, 1))
+
+    assert [(0, 11), (20, 21)] == list(accepted)

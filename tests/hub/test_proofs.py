@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from qfagent.dske import wire
+from qfagent.dske import spans, wire
 from tests.hub.parties import House, deposit_of
 
 END = 8192  # of a user pad
@@ -108,3 +108,14 @@ def test_a_proof_that_is_not_one_canonical_header_is_none(house, alice, change):
     message = register(two, "alice", alice)
 
     assert ("proof-required", True) == said(two, msgspec.structs.replace(message, proof=change(message.proof)))
+
+
+def test_many_lost_messages_after_a_proof_do_not_make_the_hub_see_the_pad_to_its_end(house, alice, monkeypatch):
+    monkeypatch.setattr(spans, "MAX_INTERVALS", 3)
+    house.answer(register(house.voice(), "alice", alice))
+
+    for _ in range(6):
+        alice.next += 32  # lost
+
+        assert alice.fetch().authenticated
+        assert alice.next == house.books.block_state(alice.block.id).user_seen

@@ -101,7 +101,7 @@ def _audit_openable(stage, client, which):
 
 def audit_rollback(stage, client):
     """Neither side may take the other's memory for a sign that it was rolled back."""
-    if stage.hub.store is None or client.store is None or stage.is_crowded:
+    if stage.hub.store is None or client.store is None:
         return
     theirs, ours = stage.hub.books.ledger, client.desk.ledger
     for holding in client.desk.holdings.live():

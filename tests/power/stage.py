@@ -77,7 +77,7 @@ class Stage:
         self.clock = Clock(lambda: float(self.now))
         self.user, self.server = self.chance.choice(((1024, 2048), (1500, 1025), (2048, 4096)))
         self.step = self.chance.choice((1, 128, 1024))
-        self.is_crowded = self.chance.random() < 0.1  # what lies below the third interval counts as accepted
+        self.is_crowded = self.chance.random() < 0.1  # gaps below the second interval count as accepted
         self.witness = Witness()
         self.ended = set()  # blocks that an operator has ended, perhaps
         self.spent = set()  # blocks that a client has ended, as they were used up
