@@ -130,9 +130,12 @@ class Exchange:
         return Reply(b"", brought=tuple(self._open_all(share for share in fitting if share.block in own)))
 
     def other_blocks(self, block: str, hub: str) -> tuple[wire.Seen, ...]:
-        """How far the other blocks at the hub are seen; the newest 64 if there are more."""
+        """How far the other blocks at the hub are seen; of more than 64 those that were used, and are next.
+
+        A hub wraps under no block that is left out, so what it has wrapped under one that was listed stays in reach.
+        """
         others = [holding.id for holding in self._holdings.ready(hub) if holding.id != block]
-        return tuple(wire.Seen(other, self._ledger.seen(other)) for other in others[-wire.MAX_ENTRIES :])
+        return tuple(wire.Seen(other, self._ledger.seen(other)) for other in others[: wire.MAX_ENTRIES])
 
     def _signer(self, pad: Pad, target: str) -> Callable[[bytes], Auth]:
         authenticator, seen = pad.authenticator(), self._ledger.seen(pad.block)

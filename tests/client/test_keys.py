@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from qfagent.client.commands import KeyAnswer, Keys, NewKey
+from qfagent.dske import wire
 from qfagent.errors import (
     BadRequest,
     FetchLimit,
@@ -334,6 +335,26 @@ async def test_a_share_that_comes_when_its_key_is_out_leaves_no_byte_of_pad_behi
         at = bob.client.desk.ledger.facts(block).user_bytes + start
         assert bytes(size) == bob.disk.files()[f"{bob.config.private}/pads/{block}"][at : at + size]
         assert 0 == bob.client.desk.keys.wraps_under(block)
+
+
+async def test_a_key_under_a_block_that_is_used_up_is_in_reach_however_many_wait(connected, monkeypatch):
+    monkeypatch.setattr(wire, "MAX_ENTRIES", 2)
+    network = await connected(hubs=2)
+    for _ in range(3):
+        await enrol(network, "bob")
+    bob = network.clients["bob"].client
+    with pytest.raises(NotFound):  # under the oldest block, which the hubs wrap under from now on
+        await bob.recoverer.wait_next("alice", uid=0)
+    [(key_id, key)] = await network.clients["alice"].client.generator.establish("bob")
+
+    for hub in bob.hubs():
+        await bob.desk.committer.run(partial(_use_up, bob.desk, bob.desk.holdings.ready(hub.id)[0].id))
+
+    assert ("alice", (key_id, key)) == await bob.recoverer.recover(key_id, peer="alice", uid=0)
+
+
+def _use_up(desk, block):
+    desk.ledger.take(block, desk.ledger.room(block))
 
 
 async def _after(seconds, data):
