@@ -165,11 +165,12 @@ class Exchange:
         self._ledger.claim(pad)
 
     def _open_all(self, shares: Iterable[wire.Wrapped]) -> Iterator[Brought]:
+        latest = self._now() + wire.MAX_EXPIRES  # whatever a hub says
         for wrapped in shares:
             pad = self._pad_of(wrapped)
             if pad is not None:
                 entry = Entry.of(wrapped, Secret(pad.open(wrapped.share)))
-                yield Brought(wrapped.generator, wrapped.secret_id, wrapped.expires_at, entry)
+                yield Brought(wrapped.generator, wrapped.secret_id, min(wrapped.expires_at, latest), entry)
 
     def _pad_of(self, wrapped: wire.Wrapped) -> Pad | None:
         wrap = Wrap(wrapped.block, Span(wrapped.offset, len(wrapped.share)), wrapped.generator, wrapped.secret_id)

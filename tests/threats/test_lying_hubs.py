@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from qfagent.dske import ids, wire
-from qfagent.errors import AgentError, Refusal, TooFewHubs
+from qfagent.errors import AgentError, NotFound, Refusal, TooFewHubs
 from qfagent.testing.liar import bending_share, changing
 from tests.conftest import enrol, within
 
@@ -315,6 +315,19 @@ async def test_a_hubs_word_about_expiry_concerns_its_own_share_only(connected, e
 
     assert [1, 1, 1] == await shares_kept(network)
     assert keys[1] == await recovered(network, keys[1][0])
+
+
+async def test_a_key_that_nobody_asks_for_is_not_kept_for_as_long_as_a_hub_says(connected, monkeypatch):
+    monkeypatch.setattr(wire, "MAX_EXPIRES", 600)
+    network = await connected()
+    network.hubs["h1"].lie = changing(expires_at=1 << 45)
+    one, other = await network.clients["alice"].client.generator.establish("bob", count=2)
+    assert one == await recovered(network, one[0])
+
+    await trio.sleep(3700)  # the honest hubs keep their shares for an hour
+
+    with pytest.raises(NotFound):
+        await recovered(network, other[0])
 
 
 # --- what it says when it refuses
