@@ -244,7 +244,7 @@ class Frame:
         self.metrics.fenced.set(self._store.fence.reason is not None)
         self.metrics.issue.clear()
         for issue in ready.issues:
-            self.metrics.issue.labels(issue.code).set(1)
+            self.metrics.issue.set(1, issue.code)
         await _unless_failed(self._role.measure(self.metrics))
         return self.metrics.text()
 

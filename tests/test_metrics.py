@@ -7,7 +7,8 @@ import trio
 
 from qfagent.client import measures as client_measures
 from qfagent.hub import measures as hub_measures
-from qfagent.metrics import CONTENT_TYPE, Metrics
+from qfagent.metrics import Metrics
+from qfagent.series import CONTENT_TYPE
 from tests.client.boxes import file_of
 from tests.local.frames import running
 
@@ -63,14 +64,9 @@ def test_every_frozen_name_is_there_and_no_other():
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_labels_are_as_frozen(name):
-    metrics = Metrics()
-    [labels] = [
-        set(metric._labelnames)
-        for metric in metrics.registry._collector_to_names
-        if name in metrics.registry._collector_to_names[metric]
-    ]
+    [labels] = [set(family.labels) for family in Metrics().families if family.name == name]
 
-    assert FROZEN[name] - {"version"} == labels
+    assert FROZEN[name] == labels
 
 
 def test_events_are_counted():
@@ -107,7 +103,7 @@ def test_a_total_that_was_counted_elsewhere_never_falls():
     metrics = Metrics()
     totals = []
     for total in (10, 25, 5, 30):
-        metrics.set_total(metrics.consumed, total)
+        metrics.consumed.reach(total)
         totals.append(sample(read(metrics.text()), "qfagent_psrd_consumed_bytes_total"))
 
     assert [10, 25, 25, 30] == totals

@@ -11,15 +11,15 @@ async def measure(client: Client, metrics: Metrics) -> None:
     for gauge in (metrics.remaining, metrics.runway, metrics.hub_up):
         gauge.clear()
     for hub in hubs:
-        metrics.remaining.labels(hub.id, "user").set(hub.user_left)
-        metrics.remaining.labels(hub.id, "server").set(hub.server_left)
-        metrics.hub_up.labels(hub.id).set(hub.state == "up")
+        metrics.remaining.set(hub.user_left, hub.id, "user")
+        metrics.remaining.set(hub.server_left, hub.id, "server")
+        metrics.hub_up.set(hub.state == "up", hub.id)
         if hub.lasts_s is not None:
-            metrics.runway.labels(hub.id).set(hub.lasts_s)
+            metrics.runway.set(hub.lasts_s, hub.id)
     metrics.reachable.set(sum(hub.state == "up" for hub in hubs))
     metrics.required.set(client.desk.settings().shares_required)
     for state, count in client.inbox.counts().items():
-        metrics.inbox.labels(state).set(count)
-    metrics.set_total(metrics.consumed, client.desk.ledger.consumed)
+        metrics.inbox.set(count, state)
+    metrics.consumed.reach(client.desk.ledger.consumed)
     for cause, count in client.desk.burned.items():
-        metrics.set_total(metrics.burned.labels(cause), count)
+        metrics.burned.reach(count, cause)

@@ -9,7 +9,7 @@ async def measure(hub: Hub, metrics: Metrics) -> None:
     """Sets the hub's gauges."""
     status = await report(hub)
     for state, count in status.clients.items():
-        metrics.hub_clients.labels(state).set(count)
+        metrics.hub_clients.set(count, state)
     metrics.pool.set(len(status.pool.files))
     metrics.shares.set(status.shares)
-    metrics.set_total(metrics.consumed, hub.books.ledger.consumed)
+    metrics.consumed.reach(hub.books.ledger.consumed)

@@ -10,7 +10,7 @@ from qfagent.health import Readiness
 from qfagent.http.message import Response
 from qfagent.http.openapi import document
 from qfagent.http.routes import Call, Route
-from qfagent.metrics import CONTENT_TYPE
+from qfagent.series import CONTENT_TYPE
 
 
 class Reloaded(msgspec.Struct, frozen=True):

@@ -46,6 +46,6 @@ async def issues(server: Management) -> dict[str, str]:
 async def measure(server: Management, metrics: Metrics) -> None:
     """Sets the server's gauges; no peer is named."""
     status = await report(server)
-    metrics.managed.labels("connected").set(status.connected)
-    metrics.managed.labels("silent").set(status.peers - status.connected)
+    metrics.managed.set(status.connected, "connected")
+    metrics.managed.set(status.peers - status.connected, "silent")
     metrics.managed_hubs.set(status.hubs)

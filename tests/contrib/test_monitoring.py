@@ -22,11 +22,11 @@ needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="ne
 
 def served():
     """Every name that a scrape may bring, with the labels that it may have."""
-    names = {}
-    for collector, collected in Metrics().registry._collector_to_names.items():
-        for name in collected:
-            names[name] = {*collector._labelnames, "instance", "le"}
-    return names
+    return {
+        family.name + suffix: {*family.labels, "instance", "le"}
+        for family in Metrics().families
+        for suffix in (("_bucket", "_count", "_sum") if family.kind == "histogram" else ("",))
+    }
 
 
 def queries():
