@@ -23,7 +23,7 @@ from qfagent.client.report import ClientReport
 from qfagent.config import Config
 from qfagent.errors import AgentError, BadConfig, StoreError
 from qfagent.events import Bus
-from qfagent.health import Commits, Readiness, clock_is_synchronized, common_issues, readiness
+from qfagent.health import SLOW, Commits, Readiness, clock_is_synchronized, common_issues, readiness
 from qfagent.http.limits import Limits
 from qfagent.http.message import Response, problem
 from qfagent.http.routes import Route
@@ -211,14 +211,14 @@ class Frame:
 
     async def readiness(self) -> Readiness:
         """Whether keys can be made, and what an operator should see to."""
-        of_role = await _unless_failed(self._role.issues()) or {}
-        of_store = self._commits.issues(now=time.monotonic())
+        of_role = await self._unless_stuck(self._role.issues) or {}
+        of_store = self._commits.issues(now=time.monotonic(), waits=self._committer.waits)
         of_machine = common_issues(self._store, is_synchronized=clock_is_synchronized) | self._missing_groups()
         return readiness(of_role | of_store | of_machine)
 
     async def status(self) -> Status:
         """Everything at a glance."""
-        ready, part = await self.readiness(), await _unless_failed(self._role.report())
+        ready, part = await self.readiness(), await self._unless_stuck(self._role.report)
         membership = self._role.membership()
         return Status(
             SCHEMA,
@@ -245,8 +245,17 @@ class Frame:
         self.metrics.issue.clear()
         for issue in ready.issues:
             self.metrics.issue.set(1, issue.code)
-        await _unless_failed(self._role.measure(self.metrics))
+        await self._unless_stuck(partial(self._role.measure, self.metrics))
         return self.metrics.text()
+
+    async def _unless_stuck(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """What a role says; nothing while its store stands still, or hangs, which is told of on its own."""
+        if self._committer.waits >= SLOW:
+            return None
+        try:
+            return await ask()
+        except StoreError:
+            return None
 
     async def reload(self) -> Reloaded:
         """Reads the configuration again; what can be changed while running is changed at once. BadConfig."""
@@ -311,14 +320,6 @@ async def guard(response: Awaitable[Response]) -> Response:
     except Exception:
         _logger.exception("a request failed in a way that it must not")
         return problem(AgentError())
-
-
-async def _unless_failed(asked: Awaitable[T]) -> T | None:
-    """What a role says; nothing while its store stands still, which is told of on its own."""
-    try:
-        return await asked
-    except StoreError:
-        return None
 
 
 def _uid(peer: object) -> int:

@@ -28,6 +28,7 @@ FAULTS: Final = {
     "role-failed": "see to what it says; it is tried again by itself",
     "rolled-back": _LOOK,
     "store-failed": "look at the disk and the log, then restart the agent; it starts fenced",
+    "store-hangs": "find out why the disk of the state folder doesn't answer; the agent goes on when it does",
     "store-fenced": "do what the fence says, then `qfagent psrd resume`",
 }
 
@@ -96,8 +97,10 @@ class Commits:
         if seconds >= SLOW:
             self._slow, self._at = seconds, now
 
-    def issues(self, *, now: float) -> dict[str, str]:
-        """What an operator should see to."""
+    def issues(self, *, now: float, waits: float) -> dict[str, str]:
+        """What an operator should see to; `waits`: seconds that the commit under way has taken so far."""
+        if waits >= SLOW:
+            return {"store-hangs": f"a commit has been under way for {waits:.0f} s, and keys wait for it"}
         is_slow = now - self._at < SLOW_FOR
         return {"store-slow": f"a commit took {self._slow:.1f} s, and keys wait for it"} if is_slow else {}
 

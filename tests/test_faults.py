@@ -55,7 +55,7 @@ class Scene(NamedTuple):
 
     async def codes(self):
         found = common_issues(self.machine.store, is_synchronized=lambda: self.clock[-1])
-        found |= self.commits.issues(now=trio.current_time())
+        found |= self.commits.issues(now=trio.current_time(), waits=0.0)
         if hasattr(self.machine, "client"):
             with suppress(StoreError):  # as the agent does
                 found |= await client_report.issues(self.machine.client)
@@ -543,7 +543,7 @@ def test_every_row_is_brought_about_by_a_test():
 def test_a_row_of_another_test_is_one_of_its(fault):
     path, _, name = fault.cause.partition("::")
     source = (Path(__file__).parents[1] / path).read_text()
-    body = source.partition(f"async def {name}(")[2].partition("\nasync def ")[0]
+    body = source.partition(f"def {name}(")[2].partition("def test_")[0]
 
     assert f'"{fault.code}"' in body
 

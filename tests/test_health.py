@@ -101,12 +101,19 @@ async def test_an_agent_whose_store_stands_still_says_so_wherever_it_is_asked(ro
 def test_a_slow_commit_is_told_for_a_while():
     commits = Commits()
     commits.took(0.9, now=0.0)
-    quick = commits.issues(now=1.0)
+    quick = commits.issues(now=1.0, waits=0.9)
     commits.took(1.5, now=10.0)
     commits.took(0.1, now=20.0)
 
-    assert ({}, {}) == (quick, commits.issues(now=131.0))
-    assert "a commit took 1.5 s" in commits.issues(now=129.0)["store-slow"]
+    assert ({}, {}) == (quick, commits.issues(now=131.0, waits=0.0))
+    assert "a commit took 1.5 s" in commits.issues(now=129.0, waits=0.0)["store-slow"]
+
+
+def test_a_commit_that_does_not_end_is_a_fault_of_its_own():
+    ready = readiness(Commits().issues(now=0.0, waits=7.4))
+
+    assert (False, ["store-hangs"]) == (ready.ready, [issue.code for issue in ready.issues])
+    assert "under way for 7 s" in ready.issues[0].detail
 
 
 def test_a_sound_store_is_none(store):

@@ -9,6 +9,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
@@ -73,6 +74,12 @@ class Threaded:
         self._jobs: list[_Job] = []
         self._stirred = trio.Event()
         self._closed = self._erasing = False
+        self._waits_since: float | None = None
+
+    @property
+    def waits(self) -> float:
+        """Seconds that the commit which is under way has taken so far; 0 if there is none."""
+        return 0.0 if self._waits_since is None else time.monotonic() - self._waits_since
 
     async def run(self, operation: Callable[[], T]) -> T:
         """See `Committer`."""
@@ -120,7 +127,13 @@ class Threaded:
     async def _transact(self, thread: _Thread, jobs: list[_Job]) -> tuple[list[outcome.Outcome[Any]], float]:
         results = self._store.prepare([job.operation for job in jobs])
         conclude = self._store.conclude
-        return results, (await thread.run(conclude) if self._store.is_changed else conclude())
+        if not self._store.is_changed:
+            return results, conclude()
+        self._waits_since = time.monotonic()
+        try:
+            return results, await thread.run(conclude)
+        finally:
+            self._waits_since = None
 
     def _erase_soon(self, nursery: trio.Nursery) -> None:
         if self._store.pads.has_doomed and not self._erasing and not self._store.failed:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from qfagent.errors import BadConfig, StoreError
+from qfagent.health import SLOW
 from qfagent.testing.processes import AgentProcess, free_port
 from tests.system.volume import can_mount, mounted
 
@@ -144,6 +145,25 @@ def test_it_shows_no_life_while_the_store_is_stuck_and_goes_on_afterwards(manage
 
     assert "WATCHDOG=1" in manager.wait_for("WATCHDOG")
     assert "bob" in [client["name"] for client in hub.agent.clients()]
+
+
+@can_mount
+def test_while_the_disk_does_not_answer_the_agent_still_does_and_says_so(hub, volume):
+    """Before, whoever asked for status waited for the disk, too, and heard nothing."""
+    with volume.frozen():
+        asked = threading.Thread(target=hub.agent.add_client, args=("bob",))
+        asked.start()
+        time.sleep(2 * SLOW)
+        began = time.monotonic()
+        status, metrics = hub.agent.status(), hub.agent.metrics()
+        took = time.monotonic() - began
+    asked.join()
+    after = hub.agent.status()
+
+    assert "store-hangs" in [issue["code"] for issue in status["issues"]]
+    assert "qfagent_ready 0.0" in metrics
+    assert took < SLOW
+    assert "store-hangs" not in [issue["code"] for issue in after["issues"]]
 
 
 @can_mount
