@@ -1,7 +1,8 @@
 """Following keeps the view: what the server said last is in force, on disk first, whether the server is there or not.
 
 * A view that can't be understood or kept changes nothing. Whatever fails is tried again, at ever longer intervals.
-* However fast a server answers, it is asked again after a pause only.
+* However fast a server answers, it is asked again after a pause only; the longer a view took to be kept and followed,
+  the longer the pause, so that a server that has news without end takes up neither the disk nor the agent.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from qfagent.managed.view import View
 from qfagent.world import World
 
 PAUSE: Final = 0.3  # seconds between an answer and the next question
+RESTS: Final = 10  # times as long as it took to turn to a view
 
 Fault = ManagementUnreachable | ManagementRefused | StoreError
 _FAULTS: Final = (ManagementUnreachable, ManagementRefused, StoreError)
@@ -81,11 +83,12 @@ class Following:
 
     async def _step(self) -> None:
         view = await self._source.look(self.view)
+        began = trio.current_time()
         if view is not None and view != self.view:
             await self._world.in_thread(partial(self._keeper.keep_view, view))
             self._turn_to(view)
         self._worked()
-        await trio.sleep(PAUSE)
+        await trio.sleep(PAUSE + RESTS * (trio.current_time() - began))
 
     def _turn_to(self, view: View) -> None:
         self.neighbours = Neighbours(view)

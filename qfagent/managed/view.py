@@ -1,19 +1,22 @@
 """A view is what a peer was told of its network: its own role, the hubs, and the peers that it may reach.
 
 * Valid from construction: names, ids and addresses are what they should be, none of them stands twice, `k` is 2 to 16.
-* What is told is the whole, or the difference to the view that is known here; anything else is refused.
+* What is told is the whole, or the difference to the view that is known here; anything else is refused. However many
+  differences come, a view does not outgrow what any server may have.
 * Members that this agent does not know are left aside.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from qfagent.config import parse_address
 from qfagent.dske import ids
 from qfagent.dske.psrd import is_host
+
+MOST_PEERS: Final = 100_000  # as many as a server takes
 
 RoleName = Literal["client", "hub"]
 Name = Annotated[str, msgspec.Meta(pattern=rf"\A{ids.PEER_NAME}\Z")]
@@ -75,6 +78,8 @@ class View(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         _check_once("hubs", (hub.id for hub in self.hubs if hub.id))
         _check_once("peers", (peer.name for peer in self.peers))
+        if len(self.peers) > MOST_PEERS:
+            raise ValueError(f"peers: expected at most {MOST_PEERS}")
 
 
 class Told(msgspec.Struct, frozen=True):

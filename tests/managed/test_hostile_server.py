@@ -134,6 +134,23 @@ async def test_a_server_that_answers_at_once_is_not_asked_in_a_loop(liar, tmp_pa
     assert len([request for request in liar.asked if request.target.startswith(VIEW)]) <= 6
 
 
+async def test_a_server_with_news_without_end_gets_a_tenth_of_the_time(liar, tmp_path, nursery):
+    made, kept = Follower(liar.url, tmp_path), []
+
+    async def slowly(work):
+        await trio.sleep(0.05)
+        kept.append(trio.current_time())
+        return work()
+
+    made.following._world = World(in_thread=slowly)
+    liar.says[VIEW] = [told(version=f"v{number}") for number in range(100)]
+    nursery.start_soon(made.following.run)
+    await trio.sleep(1)
+    nursery.cancel_scope.cancel()
+
+    assert 2 <= len(kept) <= 4
+
+
 async def test_a_disk_that_can_not_keep_the_view_leaves_the_old_one_in_force(liar, tmp_path, nursery):
     made = Follower(liar.url, tmp_path)
     liar.says[VIEW] = [told(), told(peer("erin"), version="v2")]

@@ -58,6 +58,14 @@ def test_a_difference_to_something_else_is_refused(known):
         view(known=known, version="v9", since="v8")
 
 
+def test_however_many_differences_come_a_view_does_not_grow_without_end(monkeypatch):
+    monkeypatch.setattr("qfagent.managed.view.MOST_PEERS", 3)
+    full = view(peer("bob"), peer("carol"), peer("dave"))
+    changed = view(peer("erin"), known=full, version="v2", since="v1", gone=["id-bob"])
+    with pytest.raises(ValueError, match="peers: expected at most 3"):
+        view(peer("frank"), known=changed, version="v3", since="v2")
+
+
 @pytest.mark.parametrize(
     "changed, said",
     [
