@@ -2,10 +2,13 @@
 
 * A peer speaks for itself only: nothing in its requests names another.
 * Nothing that it says changes what it, or anybody, may do; a hub's word on where it is found is the one thing that
-  others are told.
+  others are told. It is told, kept and audited once a minute at most: what a hub says meanwhile it will say again.
 """
 
+from typing import Final
+
 import msgspec
+import trio
 
 from qfagent.errors import NotFound, NotKnown, NotPermitted
 from qfagent.http.message import Response
@@ -19,7 +22,8 @@ from qfagent.management.presence import UNSEEN, Report
 from qfagent.management.view import View
 from qfagent.world import World
 
-LONGEST_WAIT = 60.0  # seconds
+LONGEST_WAIT: Final = 60.0  # seconds
+SETTLES_EVERY: Final = 59.0  # seconds; a report comes every minute
 _SMALL, _LARGE = 8_192, 65_536  # bytes of a body
 
 
@@ -36,6 +40,7 @@ class Agents:
 
     def __init__(self, mesh: Mesh, world: World) -> None:
         self._mesh, self._world = mesh, world
+        self._settled: dict[str, float] = {}  # peers that have said lately where they are found (clock of trio)
 
     def routes(self) -> list[Route]:
         """The table."""
@@ -72,16 +77,23 @@ class Agents:
     async def _report(self, asked: Asked) -> Response:
         report = asked.body(Report)
         self._check_name(asked.peer, report.name)
-        if report.hub is not None:
+        if self._is_news(asked.peer, report):
             await self._settle(asked.peer, report)
         self._mesh.hear(asked.peer, address=asked.address, report=report)
         return Response(204)
 
     async def _settle(self, peer: Peer, report: Report) -> None:
         try:
-            await self._mesh.edit(peer.name, lambda network: peers.settle(network, peer.id, report))
+            await self._mesh.edit(f"peer {peer.name}", lambda network: peers.settle(network, peer.id, report))
         except NotFound as error:
             raise NotKnown("this peer was removed") from error
+        self._settled[peer.id] = trio.current_time()
+
+    def _is_news(self, peer: Peer, report: Report) -> bool:
+        """Whether the report says that a hub is found elsewhere, and that may be told by now."""
+        since = trio.current_time() - SETTLES_EVERY
+        self._settled = {peer_id: at for peer_id, at in self._settled.items() if at > since}
+        return peers.place(peer, report) != peer.place and peer.id not in self._settled
 
     def _check_name(self, peer: Peer, name: str) -> None:
         if name != peer.name and find_name(self._mesh.atlas.network, name) is not None:

@@ -126,13 +126,18 @@ def remove(network: Network, peer_id: str) -> Network:
 def settle(network: Network, peer_id: str, report: Report) -> Network:
     """With the place that a hub reports. NotFound; NameTaken if another peer has that hub id."""
     peer = find(network, peer_id)
-    place = Place(report.hub.id, report.hub.address) if report.hub is not None and peer.is_hub else peer.place
-    if place is None or place == peer.place:
+    found = place(peer, report)
+    if found is None or found == peer.place:
         return network
     for other in network.peers.values():
-        if other.place is not None and other.place.id == place.id and other.id != peer.id:
-            raise NameTaken(f"hub.id: hub {place.id} is peer {other.name!r}")
-    return put(network, msgspec.structs.replace(peer, place=place))
+        if other.place is not None and other.place.id == found.id and other.id != peer.id:
+            raise NameTaken(f"hub.id: hub {found.id} is peer {other.name!r}")
+    return put(network, msgspec.structs.replace(peer, place=found))
+
+
+def place(peer: Peer, report: Report) -> Place | None:
+    """Where the peer is found by its report, if it is a hub; else where it was."""
+    return Place(report.hub.id, report.hub.address) if report.hub is not None and peer.is_hub else peer.place
 
 
 def show(atlas: Atlas, peer: Peer, sighting: Sighting, *, groups: msgspec.Raw, now: float) -> ShownPeer:

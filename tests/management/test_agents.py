@@ -1,7 +1,10 @@
 """What agents are told: enrolment, views by long poll, reports."""
 
+import pytest
 import trio
 
+from tests.conftest import on_a_clock_that_jumps
+from tests.management.desks import Desk
 from tests.management.servers import serving
 
 REPORT = {"name": "h1", "role": "hub", "version": "1"}
@@ -58,3 +61,21 @@ async def test_a_hub_is_in_the_view_as_soon_as_it_has_said_where_it_is():
 
     assert (204, []) == (said.status, without["hubs"])
     assert [{"id": "a" * 32, "name": "h1", "address": "100.64.0.1:27277"}] == view["hubs"]
+
+
+@pytest.mark.trio(run=on_a_clock_that_jumps)
+async def test_a_hub_that_is_found_elsewhere_all_the_time_is_followed_once_a_minute_and_drowns_no_audit():
+    desk = Desk()
+    (hub,) = await desk.enrol("h1")
+    await desk.mark(hub)
+    for port in range(1001, 1100):
+        await desk.report(hub, role="hub", hub={**LEVELS, "address": f"100.64.0.1:{port}"})
+    first = desk.network.peers[hub["id"]].place.address
+    await trio.sleep(60)
+    await desk.report(hub, role="hub", hub={**LEVELS, "address": "100.64.0.1:1100"})
+    told = [event for event in await desk.get("/api/events/audit") if event["activity_code"] == "peer.update"]
+
+    assert "100.64.0.1:1001" == first
+    assert "100.64.0.1:1100" == desk.network.peers[hub["id"]].place.address
+    assert ["peer h1", "peer h1"] == [event["initiator_name"] for event in told]
+    desk.close()
