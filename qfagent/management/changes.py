@@ -12,7 +12,7 @@ import msgspec
 from qfagent.management.network import SHELVES, Group, Network, Peer, Policy, SetupKey, Thing
 
 HIDDEN: Final = frozenset({"token", "hash"})
-USE: Final = frozenset({"used_times", "last_used"})  # the enrolment that used the key says so already
+USE: Final = frozenset({"used_times", "last_used", "token"})  # the enrolment says so, and may be asked for again
 
 
 class Change(msgspec.Struct, frozen=True):

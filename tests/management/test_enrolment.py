@@ -86,6 +86,15 @@ async def test_a_machine_whose_answer_was_lost_may_ask_again_until_it_was_heard(
     assert (401, 403) == (old.status, late.status)
 
 
+async def test_however_often_a_machine_asks_again_the_audit_has_it_once():
+    desk = Desk()
+    key = await desk.key(type="one-off")
+    statuses = {(await enrol(desk, key, "alice")).status for _ in range(20)}
+    codes = [event["activity_code"] for event in await desk.get("/api/events/audit")]
+
+    assert ({200}, ["peer.setupkey.add", "setupkey.add"]) == (statuses, codes[:2])
+
+
 async def test_another_machine_does_not_get_the_name_of_one_that_was_not_heard_yet():
     desk = Desk()
     key = await desk.key()
