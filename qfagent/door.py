@@ -2,6 +2,7 @@
 
 * It starts without its interface, says so, and listens as soon as that is there; if the interface is made anew, it
   listens anew.
+* Requests under way are answered when it closes; whoever is too slow for that is not waited for.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from qfagent.events import Note
 from qfagent.http.server import Server
 
 LOOK: Final = 2.0  # seconds between looks at the interface
+GRACE: Final = 5.0  # seconds that requests under way may take to finish
 
 Listen = Callable[[], Awaitable["Listening"]]
 
@@ -77,6 +79,7 @@ class Door:
                 with trio.move_on_after(LOOK):
                     await stopping.wait()
             server.stop()
+            nursery.cancel_scope.deadline = trio.current_time() + GRACE
 
     def _say_not_listening(self, error: AgentError) -> None:
         if self.trouble is None or str(self.trouble) != str(error):

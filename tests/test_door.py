@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from qfagent.door import LOOK, Door, Listening
+from qfagent.door import GRACE, LOOK, Door, Listening
 from qfagent.errors import InterfaceDown
 from qfagent.http.message import Response
 from qfagent.http.server import Server
@@ -97,3 +97,20 @@ async def test_it_ends_at_once_when_it_is_to_stop_whether_it_listens_or_not():
 
         assert 0 == trio.current_time() - began
         assert "" == place.door.address
+
+
+async def test_a_request_that_does_not_arrive_holds_nothing_up_for_long():
+    place, stopping = Place(), trio.Event()
+    place.number = 1
+    async with trio.open_nursery() as inner:
+        inner.start_soon(place.door.serve, server, place.listen, stopping)
+        await trio.sleep(LOOK / 2)
+        async with await trio.open_tcp_stream(*place.listeners[0].socket.getsockname()) as stream:
+            await stream.send_all(b"POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 9\r\n\r\nhalf")
+            await trio.sleep(LOOK)
+            began = trio.current_time()
+            stopping.set()
+            while place.door.address:
+                await trio.sleep(0.1)
+
+    assert GRACE == pytest.approx(trio.current_time() - began, abs=0.2)
