@@ -48,7 +48,7 @@ class Casting:
         self._role: Role | None = None
         self._routes: list[Route] = []
         self._failure: AgentError | None = None
-        self._name = ""
+        self._name, self._is_leaving = "", False
         self._allowance = Allowance()
         self.ready = trio.Event()  # the first role is up, has failed, or is not known yet
         self._stirred, self._stopping, self._ended = trio.Event(), False, trio.Event()
@@ -89,6 +89,8 @@ class Casting:
         found, role = self._following.issues(), self._role
         if self._failure is not None:
             found["role-failed"] = f"the agent can't be a {self._wanted}: {self._failure.detail}"
+        elif self._wanted is not None and (role is None or self._is_leaving):
+            found["role-changing"] = f"the agent is about to be a {self._wanted}"
         if role is None:
             return found
         found |= await role.issues()
@@ -149,12 +151,13 @@ class Casting:
     async def _play_until_other(self, name: str) -> None:
         calls = Calls()
         async with _PLAYS[name](self._inner) as role:
-            self._role, self._failure, self._name = role, None, name
+            self._role, self._failure, self._name, self._is_leaving = role, None, name, False
             self._routes = [calls.gate(route) for route in role.routes()]
             self._around.note("role.began", role=name)
             self.ready.set()
             self.began()
             await self._other_than(name)
+            self._is_leaving = True
             await calls.close()
             self._around.note("role.ends", role=name)
             self._role = None

@@ -25,6 +25,7 @@ FAULTS: Final = {
     "not-listening": "see with `ss -ltnp` who has that address and port, and end it, or listen at another",
     "not-enrolled": "start the management server, mend the way to it, or mend the setup key; then `qfagent reload`",
     "psrd-exhausted": _CARRY,
+    "role-changing": "wait; what is under way ends first, which takes a minute at most",
     "role-failed": "see to what it says; it is tried again by itself",
     "rolled-back": _LOOK,
     "store-failed": "look at the disk and the log, then restart the agent; it starts fenced",

@@ -184,12 +184,13 @@ async def test_a_request_under_way_is_answered_before_the_role_changes():
             await server.mark(await peer_of(server, "alice"))
             await alice.wait_for("view.changed", role="hub")
             while_it_waits = await alice.ask("POST", "/v1/keys", {"peer": "bob"})
-            role_then = (await alice.status())["role"]
+            role_then, ready = (await alice.status())["role"], await alice.ask("GET", "/readyz")
         await alice.until_role("hub")
         afterwards = await alice.ask("POST", "/v1/keys", {"peer": "bob"})
 
     assert ["too-few-hubs"] == [answer.slug for answer in answers]
     assert ("role-changing", "client") == (while_it_waits.slug, role_then)
+    assert (503, "role-changing") == (ready.status, ready.content["issues"][-1]["code"])
     assert "peer-exempt" == afterwards.slug
 
 
