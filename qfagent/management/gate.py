@@ -5,7 +5,6 @@
 * A peer's token speaks for that peer only; it names no other.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from qfagent.management.archive import Archive
 from qfagent.management.atlas import Atlas
 from qfagent.management.network import Peer
 from qfagent.management.tokens import Random, hashed, new_operator_token
+from qfagent.store.disk import Disk, write_atomic
 
 LEAST_TOKEN: Final = 20  # characters, if somebody makes one himself
 _SCHEMES: Final = ("token", "bearer")
@@ -62,11 +62,11 @@ def check(who: Who, route: Route) -> None:
     raise NotPermitted("this token is not for that")
 
 
-def find_operators(path: str, archive: Archive, random: Random) -> dict[str, str]:
+def find_operators(path: str, archive: Archive, disk: Disk, random: Random) -> dict[str, str]:
     """The hashes of the operators' tokens, and whose they are; the first token is made here. BadConfig."""
     known, found = archive.operators(), read_operators(path)
     if found is None and not known:
-        _write(path, f"{new_operator_token(random)}\n")
+        write_atomic(disk, path, f"{new_operator_token(random)}\n".encode())
         found = read_operators(path)
     operators = found or known
     archive.save_operators(operators)
@@ -94,11 +94,3 @@ def _parse(text: str) -> dict[str, str]:
     if not found:
         raise BadConfig("management.token_file: expected a token in it")
     return found
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

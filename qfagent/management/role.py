@@ -48,7 +48,7 @@ class Management:
         self._archive, self._around = archive, around
         self.mesh = Mesh(archive, around.world, around.note, shares_required=settings.shares_required)
         self.door = Door("management", around.note)
-        self._operators = find_operators(around.config().token_file, archive, around.world.random)
+        self._operators = find_operators(around.config().token_file, archive, around.disk, around.world.random)
         self._ranges, self._stirred = _ranges(settings.networks), trio.Event()
         self._api = Api(every_route(self.mesh, around.world), self._identify, lambda: self._ranges)
 

@@ -7,6 +7,7 @@ import pytest
 from qfagent.errors import BadConfig
 from qfagent.management.gate import find_operators
 from qfagent.management.tokens import hashed
+from qfagent.store.disk import RealDisk
 from tests.management.desks import OPERATOR, Desk, by_name, said, wish
 from tests.management.test_agents import LEVELS, REPORT
 
@@ -170,8 +171,8 @@ async def test_no_secret_is_in_the_database_in_an_event_or_in_an_answer_but_the_
 # --- the file of the operators' tokens
 
 
-def found(desk, path):
-    return find_operators(str(path), desk.archive, desk.world.random)
+def found(desk, path, disk=None):
+    return find_operators(str(path), desk.archive, disk or RealDisk(), desk.world.random)
 
 
 def test_the_first_token_is_made_and_only_its_owner_may_read_it(tmp_path):
@@ -181,6 +182,20 @@ def test_the_first_token_is_made_and_only_its_owner_may_read_it(tmp_path):
     assert {hashed(path.read_text().strip()): "operator"} == operators
     assert 0o600 == path.stat().st_mode & 0o777
     assert operators == found(desk, path)
+
+
+def test_a_crash_while_the_first_token_is_written_leaves_none_and_the_next_start_makes_one(tmp_path):
+    class Killed(RealDisk):
+        def rename(self, *_):
+            raise KeyboardInterrupt
+
+    path, desk = tmp_path / "token", Desk()
+    with pytest.raises(KeyboardInterrupt):
+        found(desk, path, Killed())
+
+    assert not path.exists()
+    assert ["operator"] == list(found(desk, path).values())
+    assert [path] == list(tmp_path.iterdir())
 
 
 def test_tokens_that_were_read_once_are_good_when_the_file_is_gone(tmp_path):
