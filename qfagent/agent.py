@@ -258,20 +258,25 @@ class Frame:
             return None
 
     async def reload(self) -> Reloaded:
-        """Reads the configuration again; what can be changed while running is changed at once. BadConfig."""
+        """Reads the configuration again; what can be changed now is changed at once, or nothing is. BadConfig."""
         new = configuration.load(self._path)
         systemd.notify("RELOADING=1")
-        done = self._take_over(new)
-        systemd.notify("READY=1", await self.at_a_glance())
-        return done
+        try:
+            return self._take_over(new)
+        finally:
+            systemd.notify("READY=1", await self.at_a_glance())
 
     def _take_over(self, new: Config) -> Reloaded:
-        changed = amendment.changes(self.config, new)
+        before, changed = self.config, amendment.changes(self.config, new)
         applied = tuple(path for path in changed if path in amendment.LIVE)
-        self.config = amendment.amend(self.config, new)
+        self.config = amendment.amend(before, new)
+        try:
+            self._role.reconfigure()
+        except AgentError:
+            self.config = before
+            raise
         self._groups = None
         _logger.setLevel(self.config.log.level.upper())
-        self._role.reconfigure()
         needs_restart = tuple(path for path in changed if path not in applied)
         self.bus.note("config.reloaded", applied=list(applied), needs_restart=list(needs_restart))
         return Reloaded(applied, needs_restart)

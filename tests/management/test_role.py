@@ -78,6 +78,21 @@ async def test_what_may_change_while_it_runs_changes_at_a_reload_and_agents_hear
     assert (403, 401, 200) == (refused.status, old.status, new.status)
 
 
+async def test_with_a_bad_token_file_a_reload_changes_nothing():
+    async with serving() as server:
+        path = Path(server.agent.folder, "qfagent.toml")
+        path.write_text(path.read_text() + "shares_required = 3\n")
+        tokens = Path(server.agent.frame.config.token_file)
+        tokens.write_text("short\n")
+        refused = await server.agent.ask("POST", "/v1/reload")
+        meanwhile = (await server.get("/api/overview"))["shares_required"]
+        tokens.write_text(NEW)
+        done = await server.agent.ask("POST", "/v1/reload")
+
+    assert ("bad-config", 2) == (refused.slug, meanwhile)
+    assert ["management.shares_required"] == done.content["applied"]
+
+
 async def test_who_may_operate_is_kept_when_the_file_is_gone_and_the_server_is_started_again():
     with short_folder() as folder:
         async with living(folder) as server:
