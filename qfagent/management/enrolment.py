@@ -22,7 +22,7 @@ MOST_PEERS = 100_000
 Range = IPv4Network | IPv6Network
 
 
-class EnrolmentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A machine that wants to be a peer: its setup key, its peer name, and what it runs on."""
 
     setup_key: Annotated[str, msgspec.Meta(max_length=128)]

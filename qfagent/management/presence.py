@@ -1,6 +1,7 @@
 """Presence is what peers were heard to say of themselves, and when: levels and counts, never content.
 
 * Whatever a peer asks is a sign of life. Reports are replaced whole, and none of them changes what anybody may do.
+* What a newer agent says beside what is known here is left aside.
 * It is kept in memory and saved now and then; losing the last minute of it loses nothing that is not said again.
 """
 
@@ -23,7 +24,7 @@ Line = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[^\x00-\x1f\x7f-\
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"\A[!-~]+\Z")]
 
 
-class HubLevels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HubLevels(msgspec.Struct, frozen=True):
     """A hub at work: its DSKE hub id, where clients reach it, its pool in files, its clients and shares as counts."""
 
     id: HubId
@@ -36,7 +37,7 @@ class HubLevels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shares: Count
 
 
-class PsrdLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PsrdLevel(msgspec.Struct, frozen=True):
     """What a client has left with one hub, in bytes and as parts of the whole; `lasts_s` seconds at today's rate."""
 
     hub: HubId
@@ -53,7 +54,7 @@ class PsrdLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return min(self.user_fraction, self.server_fraction)
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Report(msgspec.Struct, frozen=True):
     """What an agent says of itself: the name it goes by, what it runs as, and the codes of its health issues."""
 
     name: Annotated[str, msgspec.Meta(pattern=rf"\A{ids.PEER_NAME}\Z")]

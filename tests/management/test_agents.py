@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from tests.conftest import on_a_clock_that_jumps
-from tests.management.desks import Desk
+from tests.management.desks import Desk, wish
 from tests.management.servers import serving
 
 REPORT = {"name": "h1", "role": "hub", "version": "1"}
@@ -61,6 +61,18 @@ async def test_a_hub_is_in_the_view_as_soon_as_it_has_said_where_it_is():
 
     assert (204, []) == (said.status, without["hubs"])
     assert [{"id": "a" * 32, "name": "h1", "address": "100.64.0.1:27277"}] == view["hubs"]
+
+
+async def test_what_a_newer_agent_says_beside_what_is_known_here_is_left_aside():
+    desk = Desk()
+    key = (await desk.key())["key"]
+    hub = await desk.told("POST", "/agent/v1/enrol", wish(key, "h1", mood="fine"), token="")
+    await desk.mark(hub)
+    level = {"hub": "b" * 32, "state": "up", "user_left": 1, "server_left": 1, "user_fraction": 1, "server_fraction": 1}
+    await desk.report(hub, role="hub", hub={**LEVELS, "new": 1}, psrd=[{**level, "new": 1}], new=1)
+
+    assert ["a" * 32] == [found.place.id for found in desk.atlas.hubs]
+    desk.close()
 
 
 @pytest.mark.trio(run=on_a_clock_that_jumps)
