@@ -8,7 +8,7 @@ import trio
 
 from qfagent.casting import Casting
 from qfagent.config import Config
-from qfagent.http.transport import interface_address
+from qfagent.http.transport import bound_to, interface_address
 from qfagent.managed.following import Following
 from qfagent.managed.kept import Keeper
 from qfagent.managed.link import Link
@@ -56,7 +56,7 @@ def _source(around: Surroundings, keeper: Keeper) -> Source:
                 api, name=config.peer, place=place, shares_required=lambda: around.config().client.shares_required
             )
         case "qfagent":
-            link = Link(given.url, source=place)
+            link = Link(given.url, source=place, bound=partial(bound_to, config.interface))
             return Server(link, keeper, around.world, setup_key_file=given.setup_key_file)
 
 

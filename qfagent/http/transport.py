@@ -71,6 +71,11 @@ def interface_address(interface: str) -> str:
     return address
 
 
+def bound_to(interface: str) -> list[tuple[int, int, bytes]]:
+    """The options of a socket that stays on the interface; none if that is empty. InterfaceDown."""
+    return [(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _name(interface) + b"\0")] if interface else []
+
+
 async def _connect(
     family: socket.AddressFamily, address: tuple[Any, ...], interface: str, source: str
 ) -> trio.SocketStream:
@@ -104,8 +109,8 @@ async def _resolve(host: str, port: int) -> list[Address]:
 
 
 def _stay_on(sock: trio.socket.SocketType, interface: str) -> None:
-    if interface:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _name(interface) + b"\0")
+    for option in bound_to(interface):
+        sock.setsockopt(*option)
 
 
 def _name(interface: str) -> bytes:

@@ -1,5 +1,6 @@
 """A link is the way to a management server: HTTP or HTTPS, from this peer's own address, one request at a time.
 
+* What is not encrypted leaves by the interface of the mesh or not at all, whatever the routes say.
 * Whatever a server sends is bounded in size and in time, is not redirected, and comes to one of two errors.
 * No text of a server goes further than one line of printable characters; no token goes into a text of ours.
 """
@@ -19,6 +20,7 @@ SECONDS: Final = 30.0  # for one request and its answer
 _LONGEST_REASON: Final = 300
 _REFUSALS: Final = frozenset({400, 403, 404, 409, 422})
 
+Option = tuple[int, int, bytes]
 T = TypeVar("T")
 
 
@@ -30,10 +32,13 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """The way to one server. `source` gives the address to call from, empty for any; it may raise InterfaceDown."""
+    """The way to one server. `source` gives the address to call from, empty for any; it may raise InterfaceDown.
 
-    def __init__(self, url: str, source: Callable[[], str]) -> None:
-        self.url, self._source = url.rstrip("/"), source
+    `bound` gives the options of a socket that stays in the mesh.
+    """
+
+    def __init__(self, url: str, source: Callable[[], str], *, bound: Callable[[], list[Option]] = list) -> None:
+        self.url, self._source, self._bound = url.rstrip("/"), source, bound
         self._verify: ssl.SSLContext | bool = ssl.create_default_context() if url.startswith("https:") else False
 
     async def ask(
@@ -54,7 +59,8 @@ class Link:
         return self._judged(status, body)
 
     async def _exchange(self, method: str, path: str, **more: Any) -> tuple[int, bytes]:
-        transport = httpx.AsyncHTTPTransport(verify=self._verify, local_address=self._source() or None)
+        source, options = self._source() or None, [] if self._verify else self._bound()
+        transport = httpx.AsyncHTTPTransport(verify=self._verify, local_address=source, socket_options=options)
         async with (
             httpx.AsyncClient(transport=transport, timeout=None, trust_env=False) as client,  # noqa: S113  # `ask` has one for all
             client.stream(method, f"{self.url}{path}", **more) as response,

@@ -65,6 +65,23 @@ class Mesh:
             subprocess.run(["ip", "netns", "del", space], check=False)
 
 
+STRANGER = """
+import socket
+with socket.socket() as sock:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    sock.bind(("100.64.0.1", 33073))
+    sock.listen()
+    print("listening", flush=True)
+    sock.settimeout(15)
+    stream, _ = sock.accept()
+    stream.settimeout(3)
+    try:
+        print(stream.recv(4096))
+    except OSError:
+        print("nothing came")
+"""
+
+
 class Inside(AgentProcess):
     """An agent in a namespace of the mesh; its socket is a file, and is reached from everywhere."""
 
@@ -167,3 +184,20 @@ except OSError:
 
     assert "nobody" == inside(mesh.client, ask.format(address="192.0.2.1")).strip()
     assert "hub_id" in inside(mesh.client, ask.format(address="100.64.0.1"))
+
+
+def test_a_setup_key_does_not_leave_by_another_way_that_the_routes_lead_it(mesh, tmp_path):
+    mesh.join("wg0", "100.64.0")
+    sh(f"ip -n {mesh.client} route add 100.64.0.1/32 via 192.0.2.1")
+    sh(f"ip -n {mesh.hub} route add 100.64.0.2/32 via 192.0.2.2")
+    (tmp_path / "setup-key").write_text("the-setup-key")
+    settings = f'url = "http://100.64.0.1:33073"\nsetup_key_file = "{tmp_path}/setup-key"'
+    peer = Inside(tmp_path, "alice", f'role = "managed"\n[management]\n{settings}', mesh.client)
+    command = ["ip", "netns", "exec", mesh.hub, sys.executable, "-c", STRANGER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stranger:
+        assert "listening" == stranger.stdout.readline().strip()
+        peer.start()
+        heard = stranger.stdout.read()
+    peer.stop()
+
+    assert "nothing came" == heard.strip()
