@@ -3,6 +3,7 @@
 * A peer speaks for itself only: nothing in its requests names another.
 * Nothing that it says changes what it, or anybody, may do; a hub's word on where it is found is the one thing that
   others are told. It is told, kept and audited once a minute at most: what a hub says meanwhile it will say again.
+* A whole view is large, and stays in memory until it is read: who asks for one again and again waits ever longer.
 """
 
 from typing import Final
@@ -23,6 +24,8 @@ from qfagent.management.view import View
 from qfagent.world import World
 
 LONGEST_WAIT: Final = 60.0  # seconds
+WHOLES_AT_ONCE: Final = 8  # views that one peer may have whole, instead of as a difference
+WHOLE_EVERY: Final = 10.0  # seconds until one more
 SETTLES_EVERY: Final = 59.0  # seconds; a report comes every minute
 _SMALL, _LARGE = 8_192, 65_536  # bytes of a body
 
@@ -40,6 +43,7 @@ class Agents:
 
     def __init__(self, mesh: Mesh, world: World) -> None:
         self._mesh, self._world = mesh, world
+        self._whole_due: dict[str, float] = {}  # by peer, when the next one is due (clock of trio)
         self._settled: dict[str, float] = {}  # peers that have said lately where they are found (clock of trio)
 
     def routes(self) -> list[Route]:
@@ -71,8 +75,17 @@ class Agents:
     async def _view(self, asked: Asked) -> Response:
         seconds = asked.seconds("wait", most=LONGEST_WAIT)
         self._mesh.hear(asked.peer, address=asked.address)
-        view = await self._mesh.wait_view(asked.peer, known=asked.query.get("known", ""), seconds=seconds)
+        known = asked.query.get("known", "")
+        if not self._mesh.remembers(known):
+            await self._wait_for_whole(asked.peer)
+        view = await self._mesh.wait_view(asked.peer, known=known, seconds=seconds)
         return Response(204) if view is None else Response(200, msgspec.json.encode(view))
+
+    async def _wait_for_whole(self, peer: Peer) -> None:
+        earliest = trio.current_time() - (WHOLES_AT_ONCE - 1) * WHOLE_EVERY
+        due = max(earliest, self._whole_due.get(peer.id, earliest))
+        self._whole_due[peer.id] = due + WHOLE_EVERY
+        await trio.sleep_until(due)
 
     async def _report(self, asked: Asked) -> Response:
         report = asked.body(Report)

@@ -79,6 +79,10 @@ class Mesh:
         """What the peer is told of the network."""
         return self._views.view(peer, known=known)
 
+    def remembers(self, known: str) -> bool:
+        """Whether who knows this version is told the difference."""
+        return self._views.remembers(known)
+
     async def wait_view(self, peer: Peer, *, known: str, seconds: float) -> View | None:
         """The peer's view as soon as it is not the one that is known; None after so many seconds. NotKnown: removed."""
         with trio.move_on_after(seconds):

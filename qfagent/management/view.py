@@ -131,6 +131,10 @@ class Views:
         peers, gone = self._difference(past, sight)
         return View(version, known, own, self._shares_required, self._hubs, peers, gone)
 
+    def remembers(self, known: str) -> bool:
+        """Whether a difference to this version can be told."""
+        return self._find(known[_DIGITS:]) is not None
+
     def _own(self, peer: Peer) -> Own:
         return Own(peer.id, peer.name, peer.address, role_of(peer), peer.is_exempt)
 

@@ -91,3 +91,26 @@ async def test_a_hub_that_is_found_elsewhere_all_the_time_is_followed_once_a_min
     assert "100.64.0.1:1100" == desk.network.peers[hub["id"]].place.address
     assert ["peer h1", "peer h1"] == [event["initiator_name"] for event in told]
     desk.close()
+
+
+@pytest.mark.trio(run=on_a_clock_that_jumps)
+async def test_who_asks_for_the_whole_view_again_and_again_waits_and_who_knows_it_does_not():
+    desk, told_at = Desk(), []
+    alice, bob = await desk.enrol("alice", "bob")
+    began = trio.current_time()
+
+    async def ask():
+        await desk.get("/agent/v1/view", token=alice["token"])
+        told_at.append(trio.current_time() - began)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(12):
+            nursery.start_soon(ask)
+    known = (await desk.get("/agent/v1/view", token=bob["token"]))["version"]
+    again = trio.current_time()
+    for _ in range(20):
+        await desk.ask("GET", f"/agent/v1/view?known={known}", token=bob["token"])
+
+    assert [0] * 8 + [10, 20, 30, 40] == [round(at) for at in told_at]
+    assert again == trio.current_time()
+    desk.close()
