@@ -52,9 +52,7 @@ class Following:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follows; started when what was kept is in force again."""
-        kept = await self._world.in_thread(self._keeper.view)
-        if kept is not None:
-            self.neighbours = Neighbours(kept)
+        await self._recall()
         task_status.started()
         while True:
             try:
@@ -80,6 +78,15 @@ class Following:
         if self.view is None:
             found["not-enrolled"] = f"{self._keeper.url} has not said yet what this peer is"
         return found
+
+    async def _recall(self) -> None:
+        try:
+            kept = await self._world.in_thread(self._keeper.view)
+        except StoreError as error:
+            self._failed(error)
+            return
+        if kept is not None:
+            self.neighbours = Neighbours(kept)
 
     async def _step(self) -> None:
         view = await self._source.look(self.view)

@@ -114,6 +114,18 @@ async def test_a_kept_view_that_was_damaged_is_as_good_as_none(places, damage):
     assert status["membership"]["version"]
 
 
+async def test_a_kept_view_that_can_not_be_read_does_not_keep_the_agent_from_starting(places):
+    async with enrolled(places) as (_, home):
+        pass
+    (home.private / "view.json").unlink()
+    (home.private / "view.json").mkdir()
+    async with home.living() as peer:
+        status = await peer.status()
+        codes = await peer.codes()
+
+    assert ("managed", True) == (status["role"], "not-enrolled" in codes)
+
+
 # --- removed, and let in again
 
 
