@@ -1,6 +1,7 @@
 """The mesh is the network as it is now: what was decided, what follows from it, what peers say, and who waits for news.
 
 * Edits come one after the other. Each is durable before anybody sees it, and then all who wait are woken at once.
+* When the disk has failed nobody knows what it took: what it has is read before the next edit.
 * What follows from a network is worked out once an edit, or when somebody first asks; not once for each who asks.
 """
 
@@ -10,12 +11,12 @@ from typing import TypeVar
 
 import trio
 
-from qfagent.errors import NotKnown
+from qfagent.errors import NotKnown, StoreError
 from qfagent.events import Note
 from qfagent.management import hub_rule
 from qfagent.management.archive import Archive, AuditEvent
 from qfagent.management.atlas import Atlas
-from qfagent.management.changes import find_changes, tell
+from qfagent.management.changes import Change, find_changes, tell
 from qfagent.management.network import Network, Peer, first_network
 from qfagent.management.presence import Presence, Report
 from qfagent.management.view import View, Views
@@ -35,7 +36,7 @@ class Mesh:
         self._editing, self._news, self._stir = trio.Lock(), trio.Event(), trio.Event()
         self._life, self._serial = world.random(4).hex(), 0
         self.presence, self._views = Presence(archive.sightings()), Views()
-        self.shares_required, self._closed = shares_required, False
+        self.shares_required, self._closed, self._is_in_doubt = shares_required, False, False
         self._turn_to(archive.load())
 
     async def begin(self) -> None:
@@ -45,14 +46,14 @@ class Mesh:
     async def edit(self, who: str, edit: Edit) -> Atlas:
         """Makes an edit, durably, and wakes all who wait; raises what the edit raises."""
         async with self._editing:
+            if self._is_in_doubt:
+                self._turn_to(await self._world.in_thread(self._archive.load))
+                self._is_in_doubt = False
             network = hub_rule.enforce(edit(self.atlas.network))
             changes = tuple(find_changes(self.atlas.network, network))
             if changes:
-                told = tuple(one for change in changes if (one := tell(change)) is not None)
-                await self._world.in_thread(partial(self._archive.save, changes, told, who=who, now=self._world.wall()))
+                await self._make(changes, who)
                 self._turn_to(network)
-                for one in told:
-                    self._note("network.changed", code=one.code, who=who, target=one.name)
             return self.atlas
 
     def require(self, shares_required: int) -> None:
@@ -121,6 +122,16 @@ class Mesh:
         """Works with the archive while nobody else does."""
         async with self._editing:
             return await self._world.in_thread(work)
+
+    async def _make(self, changes: tuple[Change, ...], who: str) -> None:
+        told = tuple(one for change in changes if (one := tell(change)) is not None)
+        try:
+            await self._world.in_thread(partial(self._archive.save, changes, told, who=who, now=self._world.wall()))
+        except StoreError:
+            self._is_in_doubt = True
+            raise
+        for one in told:
+            self._note("network.changed", code=one.code, who=who, target=one.name)
 
     def _now(self, peer: Peer) -> Peer:
         found = self.atlas.bearer(peer.token)

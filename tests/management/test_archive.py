@@ -1,6 +1,7 @@
 """What survives: the network, who may operate, sightings, and what was told of every change."""
 
 import shutil
+from errno import EIO
 from functools import partial
 
 import apsw
@@ -55,6 +56,18 @@ async def test_a_change_that_the_disk_does_not_take_has_not_happened_anywhere():
 
     assert (before, version) == (desk.network, desk.mesh.version)
     assert before == desk.archive.load()
+
+
+async def test_a_change_that_the_disk_took_all_the_same_is_found_before_the_next_one():
+    desk = Desk()
+    await desk.enrol("alice")
+    desk.disk.fail("sync_dir", EIO, times=1, after=1)  # the journal is gone already, so the change is there
+    failed = await desk.ask("POST", "/api/groups", {"name": "lab"})
+    before = {group.name for group in desk.network.groups.values()}
+    again = await desk.ask("POST", "/api/groups", {"name": "lab"})
+
+    assert (500, {"All"}, 409) == (failed.status, before, again.status)
+    assert desk.network == desk.archive.load()
 
 
 async def test_a_copy_of_the_file_is_a_backup(tmp_path):
