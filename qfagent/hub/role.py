@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import msgspec
 import trio
 
 from qfagent.door import Door, Listen
@@ -46,8 +47,8 @@ class Hub:
     def reconfigure(self, premises: Premises) -> None:
         """Goes by the present configuration; where it listens and what it is called stay."""
         self.books.go_by(**self._rules())
-        self._premises = premises
-        self.provisioner.reconfigure(premises)
+        self._premises = msgspec.structs.replace(premises, hub=self._premises.hub)
+        self.provisioner.reconfigure(self._premises)
         self._stirred.set()
 
     @property

@@ -286,6 +286,20 @@ async def test_a_role_that_can_not_begin_is_a_fault_and_is_tried_again(places):
             await peer.until_role("hub")
 
 
+async def test_a_server_does_not_make_a_running_hub_call_itself_something_else_in_its_files():
+    async with mesh("h1", hubs=("h1",)) as (server, peers):
+        hub, known = peers["h1"], await peer_of(server, "h1")
+        await server.ask("PUT", f"/api/peers/{known['id']}", {"ip": "127.0.0.77"})
+        await hub.until(lambda status: status["membership"]["address"] == "127.0.0.77")
+        hub.pool[0].unlink()
+        with trio.fail_after(15):
+            while not hub.pool:
+                await trio.sleep(0.02)
+        named = json.loads(hub.pool[0].read_text())["security_hub_fqdn"]
+
+    assert known["ip"] == named
+
+
 async def test_a_file_is_bound_to_who_calls_from_its_address_and_to_nobody_else():
     async with mesh("alice", "h1", hubs=("h1",)) as (_, peers):
         await carry(peers["h1"], peers["alice"])
