@@ -27,7 +27,7 @@ class FetchBudget:
     def spend(self, secret_id: str | None, hubs: Sequence[str], *, uid: int, now: float) -> frozenset[str]:
         """Counts one fetch, of an id or of whatever waits, at every hub that may still be asked; returns these.
 
-        FetchLimit if the user has missed too often, or no hub may be asked again.
+        FetchLimit if the user has missed too often.
         """
         self._check_misses(uid, now)
         if secret_id is None:
@@ -37,8 +37,6 @@ class FetchBudget:
         while len(self._asked) > _REMEMBERED:
             self._asked.popitem(last=False)
         open_to_it = frozenset(hub for hub in hubs if asked[hub] < PER_ID)
-        if hubs and not open_to_it:
-            raise FetchLimit(f"this id was fetched {PER_ID} times already", remedy="let the generator make a new key")
         asked.update(open_to_it)
         return open_to_it
 
@@ -59,3 +57,8 @@ class FetchBudget:
             raise FetchLimit(f"{UNKNOWN} fetches in an hour have found nothing", remedy="ask again later")
         if not misses:
             self._misses.pop(uid, None)
+
+
+def used_up() -> FetchLimit:
+    """The error of a hub that may not be asked for an id again."""
+    return FetchLimit(f"this id was fetched {PER_ID} times already", remedy="let the generator make a new key")

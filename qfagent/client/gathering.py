@@ -26,8 +26,19 @@ Suspect = Callable[[str, str], None]  # hub, generator
 class Gathering:
     """One fetch from all hubs, while it lasts."""
 
-    def __init__(self, hubs: Iterable[Hub], wanted: wire.Wanted, *, k: int, ask: Ask, suspect: Suspect) -> None:
+    def __init__(
+        self,
+        hubs: Iterable[Hub],
+        wanted: wire.Wanted,
+        *,
+        k: int,
+        ask: Ask,
+        suspect: Suspect,
+        told: frozenset[str] = frozenset(),
+    ) -> None:
+        """`told`: hubs that have told before what they hold of every generator's."""
         self._hubs, self._wanted, self._k, self._ask_hub, self._suspect = tuple(hubs), wanted, k, ask, suspect
+        self._told = told
         self._recoveries: dict[Which, Recovery] = {}
         self._expires: dict[Which, int] = {}
         self._suspected: set[tuple[str, Which]] = set()
@@ -64,7 +75,7 @@ class Gathering:
 
     def is_alone(self, which: Which) -> bool:
         """Whether no other generator can have `k` shares of a secret under what was asked for, at any of the hubs."""
-        unheard = len(self._hubs) - len(self.answered)
+        unheard = sum(hub.id not in self.answered | self._told for hub in self._hubs)
         rivals = [len(recovery.hubs) for other, recovery in self._recoveries.items() if other != which]
         return max(rivals, default=0) + unheard < self._k
 

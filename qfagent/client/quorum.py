@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import trio
 
 from qfagent.client.hubs import Hub
-from qfagent.errors import AgentError, PsrdExhausted, TooFewHubs
+from qfagent.errors import AgentError, FetchLimit, PsrdExhausted, TooFewHubs
 
 T = TypeVar("T")
 
@@ -46,10 +46,11 @@ class Answers(Generic[T]):
 
 
 def too_few(needed: int, got: int, failures: dict[str, AgentError]) -> AgentError:
-    """TooFewHubs, or PsrdExhausted if that alone is the reason."""
+    """TooFewHubs, or PsrdExhausted or FetchLimit if that alone is the reason."""
     reasons = "; ".join(f"hub {hub[:8]}: {error}" for hub, error in sorted(failures.items()))
     text = f"{needed} hubs are needed, {got} did their part" + (f" ({reasons})" if reasons else "")
     remedies = list(dict.fromkeys(error.remedy for error in failures.values() if error.remedy))
     remedy = ", ".join(remedies) or "carry PSRD files from more hubs, or see `qfagent hubs`"
-    exhausted = failures and all(isinstance(error, PsrdExhausted) for error in failures.values())
-    return (PsrdExhausted if exhausted else TooFewHubs)(text, remedy=remedy)
+    alone = {type(error) for error in failures.values()}
+    kind = next((kind for kind in (PsrdExhausted, FetchLimit) if alone == {kind}), TooFewHubs)
+    return kind(text, remedy=remedy)

@@ -10,22 +10,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-import msgspec
 import trio
 
-from qfagent.client.budget import FetchBudget
 from qfagent.client.desk import Desk
-from qfagent.client.exchange import Brought
 from qfagent.client.gathering import ROUNDS, Gathering
 from qfagent.client.generator import Key
 from qfagent.client.hubs import Hub
+from qfagent.client.inquiry import Inquiry
 from qfagent.client.ring import Held, Ring, Which
-from qfagent.dske import ids, wire
+from qfagent.client.shelf import Asked
+from qfagent.dske import ids
 from qfagent.errors import (
-    AgentError,
     AmbiguousGenerator,
     BadRequest,
-    HubUnavailable,
     Invalid,
     KeyGone,
     NotFound,
@@ -38,16 +35,14 @@ CALLERS: Final = 16  # who may be faster than one that waits for a peer's next s
 DONE_KEPT: Final = 10_000  # secrets that a hub has not been told of
 _SAY_WHICH: Final = "say which peer is meant"
 
-_Wanted = tuple[str | None, str | None]  # generator, secret id
-
 
 class Recoverer:
     """Recovers what other peers have established."""
 
     def __init__(self, desk: Desk, hubs: Callable[[], Sequence[Hub]], nursery: trio.Nursery) -> None:
         self._desk, self._hubs, self._nursery = desk, hubs, nursery
-        self._ring, self._budget = Ring(), FetchBudget()
-        self._under_way: dict[_Wanted, Gathering] = {}
+        self._ring, self._inquiry = Ring(), Inquiry(desk, hubs, self._note_suspect)
+        self._under_way: dict[Asked, Gathering] = {}
         self.suspects: dict[str, set[str]] = defaultdict(set)  # hub -> generators whose secrets it deviated from
 
     async def recover(self, key_id: str, *, peer: str | None, uid: int) -> tuple[str, Key]:
@@ -84,6 +79,7 @@ class Recoverer:
         keys, now = self._desk.keys, self._desk.world.now()
         self._ring.forget_given(now=trio.current_time())
         self._ring.expire(now=now)
+        self._inquiry.sweep()
         await self._desk.committer.run(lambda: keys.sweep(now=now, limit=1000))
 
     # --- finding
@@ -134,7 +130,7 @@ class Recoverer:
 
     def _count_miss(self, gathering: Gathering, uid: int) -> None:
         if gathering.answered:
-            self._budget.missed(uid=uid, now=trio.current_time())
+            self._inquiry.missed(uid=uid)
 
     def _waiting(self, secret_id: str, index: int, peer: str | None) -> Held | None:
         """The secret, if its key is here; without a peer's name, one that is known to need none."""
@@ -150,40 +146,19 @@ class Recoverer:
         if index in await self._desk.committer.run(released):
             raise KeyGone("this key was handed out before")
 
-    async def _gather(self, wanted: _Wanted, enough: Callable[[Gathering], bool], *, uid: int) -> Gathering:
+    async def _gather(self, asked: Asked, enough: Callable[[Gathering], bool], *, uid: int) -> Gathering:
         """One fetch for all who want the same; what it rebuilds goes into the ring."""
-        gathering = self._under_way.get(wanted)
+        gathering = self._under_way.get(asked)
         if gathering is None:
-            gathering = self._under_way[wanted] = self._ask_all(wanted, uid)
+            gathering = self._under_way[asked] = self._inquiry.gather(asked, uid=uid)
             gathering.start(self._nursery)
         try:
             await gathering.wait(lambda: enough(gathering), seconds=ROUNDS * self._desk.settings().hub_timeout)
         finally:
-            if self._under_way.get(wanted) is gathering:  # and not a later one, which others wait for
-                del self._under_way[wanted]
+            if self._under_way.get(asked) is gathering:  # and not a later one, which others wait for
+                del self._under_way[asked]
         await self._keep(gathering)
         return gathering
-
-    def _ask_all(self, wanted: _Wanted, uid: int) -> Gathering:
-        k, message = self._desk.settings().shares_required, _wanted(*wanted)
-        hubs, secret_id = self._hubs(), wanted[1]
-        closed = [hub for hub in hubs if hub.standing.is_closed]
-        is_vain = bool(closed) and len(hubs) - len(closed) < k  # then nobody's patience is tried
-        open_to_it = self._budget.spend(
-            secret_id, [] if is_vain else [hub.id for hub in hubs], uid=uid, now=trio.current_time()
-        )
-
-        async def ask(hub: Hub) -> Sequence[Brought]:
-            if hub.id not in open_to_it:
-                hub.standing.check()
-                raise HubUnavailable("not asked, as too few others can be" if is_vain else "asked for this too often")
-            try:
-                return await hub.fetches.carry(message)
-            except AgentError:
-                self._budget.give_back(secret_id, hub.id)
-                raise
-
-        return Gathering(hubs, message, k=k, ask=ask, suspect=self._note_suspect)
 
     async def _keep(self, gathering: Gathering) -> None:
         every = gathering.take_held()
@@ -230,6 +205,7 @@ class Recoverer:
             log.finish(*which)
 
     def _tell_done(self, which: Which) -> None:
+        self._inquiry.finish(which)
         for hub in self._hubs():
             if len(hub.done) < DONE_KEPT:
                 hub.done[which] = None
@@ -262,9 +238,3 @@ def _parse(key_id: str, peer: str | None) -> tuple[str, int]:
         return ids.parse_key_id(key_id)
     except Invalid as error:
         raise BadRequest(f"key id: {error}") from error
-
-
-def _wanted(generator: str | None, secret_id: str | None) -> wire.Wanted:
-    return wire.Wanted(
-        msgspec.UNSET if generator is None else generator, msgspec.UNSET if secret_id is None else secret_id
-    )

@@ -84,7 +84,7 @@ def test_fifty_kills_under_load_reuse_nothing_and_lose_nothing(tapped):
     for caller in callers:
         caller.join()
     for client in fleet.clients.values():
-        fleet.wait_hubs(client, len(fleet.hubs))  # an id is fetched three times at a hub, so no hub is asked too early
+        fleet.wait_hubs(client, 2)
 
     recover_the_rest(fleet, load)
 
@@ -97,12 +97,12 @@ def test_fifty_kills_under_load_reuse_nothing_and_lose_nothing(tapped):
 
 def recover_the_rest(fleet, load):
     """Every key that was acknowledged, and never asked for, is still there."""
-    bob = fleet.clients["bob"]
+    bob = fleet.clients["bob"].agent
     for key_id in load.established.keys() - load.asked:
         wait_until(lambda key_id=key_id: try_to_recover(load, bob, key_id), f"key {key_id}")
     for key_id in load.asked - load.recovered.keys():
         try:
-            load.recover(bob.agent, key_id)  # asked for before, and perhaps handed out to a caller that was cut off
+            load.recover(bob, key_id)  # asked for before, and perhaps handed out to a caller that was cut off
         except KeyGone:
             pass
         except AgentError:
@@ -111,13 +111,9 @@ def recover_the_rest(fleet, load):
 
 def try_to_recover(load, bob, key_id):
     try:
-        load.recover(bob.agent, key_id)
+        load.recover(bob, key_id)
     except AgentError as error:
-        if error.slug == "key-gone":
+        if error.slug in ("key-gone", "fetch-limit"):
             raise
-        if error.slug == "fetch-limit":  # asked too often while a hub came back; a new start counts anew
-            bob.stop()
-            bob.start()
-            bob.wait_up()
         return False
     return True

@@ -6,7 +6,7 @@ import trio
 
 from qfagent.dske import ids
 from qfagent.dske.establish import establish
-from qfagent.errors import AmbiguousGenerator, KeyGone
+from qfagent.errors import AmbiguousGenerator, KeyGone, TooFewHubs
 from tests.conftest import enrol
 
 
@@ -69,6 +69,23 @@ async def test_while_hubs_are_away_that_may_hold_the_key_meant_the_peer_has_to_b
     with pytest.raises(AmbiguousGenerator, match="too few hubs have answered"):
         await fetch(network, secret_id)
     assert ("mallory", other) == await fetch(network, secret_id, "mallory")
+
+
+async def test_what_a_hub_has_shown_before_it_went_away_speaks_against_anothers_key(crowded):
+    network = await crowded(hubs=3)
+    secret_id, _ = await deposit(network, "alice", "h1", "h2")
+    for hub in ("h2", "h3"):
+        await network.hubs[hub].crash()
+    with pytest.raises(TooFewHubs):
+        await fetch(network, secret_id)
+    for hub in ("h2", "h3"):
+        await network.hubs[hub].boot()
+    await trio.sleep(400)
+    await deposit(network, "mallory", "h2", "h3", secret_id=secret_id)
+    await network.hubs["h1"].crash()
+
+    with pytest.raises(AmbiguousGenerator, match="alice, mallory"):
+        await fetch(network, secret_id)
 
 
 async def test_fewer_than_k_hubs_that_are_away_keep_nobody_waiting(crowded):
