@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
-from qfagent.cli.files import sync_folder
+from qfagent.cli.files import overwrite, sync_folder
 from qfagent.cli.progress import counted, progress
 from qfagent.cli.sockets import agent_of
 from qfagent.cli.text import facts, show, size
 from qfagent.errors import AgentError, BadRequest, NotPermitted, PsrdPreviouslyInserted
 from qfagent.local.client import Agent
-
-_PIECE: Final = 1 << 20  # bytes
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -99,13 +97,8 @@ def _check_erasable(path: Path) -> None:
 
 
 def _overwrite(file: BinaryIO) -> None:
-    length = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    with progress("erasing", length) as advance:
-        for offset in range(0, length, _PIECE):
-            advance(file.write(bytes(min(_PIECE, length - offset))))
-        file.flush()
-        os.fsync(file.fileno())
+    with progress("erasing", _length(file)) as advance:
+        overwrite(file, advance=advance)
 
 
 def _standard_input() -> BinaryIO:

@@ -43,6 +43,47 @@ def test_a_failure_leaves_nothing(tmp_path, error):
     assert names(tmp_path) == []
 
 
+@pytest.fixture
+def unfinished(tmp_path):
+    """What the blocks of a file under way hold, when its name is gone."""
+    opened = []
+
+    def hold():
+        opened.append((tmp_path / ".file.tmp").open("rb"))
+        return opened[0]
+
+    yield hold
+    opened[0].close()
+
+
+def test_what_a_failure_leaves_is_overwritten(tmp_path, unfinished):
+    with pytest.raises(RuntimeError), new_file(tmp_path / "file") as file:
+        file.write(b"pad")
+        held = unfinished()
+        raise RuntimeError
+
+    assert (bytes(3), names(tmp_path)) == (held.read(), [])
+
+
+def test_what_a_killed_command_left_is_overwritten(tmp_path, unfinished):
+    (tmp_path / ".file.tmp").write_bytes(b"pad")
+    held = unfinished()
+    with new_file(tmp_path / "file"):
+        pass
+
+    assert bytes(3) == held.read()
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_what_has_taken_the_place_of_an_unfinished_file_is_not_overwritten(tmp_path, link):
+    (tmp_path / "other").write_bytes(b"other")
+    link(tmp_path / "other", tmp_path / ".file.tmp")
+    with new_file(tmp_path / "file"):
+        pass
+
+    assert b"other" == (tmp_path / "other").read_bytes()
+
+
 def test_another_file_stays_as_it_is(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"other")
