@@ -9,6 +9,7 @@
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Final, Self
@@ -38,15 +39,15 @@ class Exchange:
 
     def __init__(self, path: str, *, timeout: float) -> None:
         self._path = path
+        self._timeout = timeout
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
         self._reader = self._socket.makefile("rb")
         self._fields: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         try:
             with _faults(self._path):
-                self._socket.connect(self._path)
+                self._connect()
         except BaseException:
             self._close()
             raise
@@ -97,6 +98,14 @@ class Exchange:
             yield from whole
 
     # --- sending
+
+    def _connect(self) -> None:
+        """Waits for a place in the queue of an agent that is busy: only a blocking connect does."""
+        seconds, rest = divmod(self._timeout, 1)
+        limit = struct.pack("ll", int(seconds), int(rest * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._socket.connect(self._path)
+        self._socket.settimeout(self._timeout)
 
     def _send(self, data: bytes) -> None:
         with _faults(self._path), suppress(BrokenPipeError, ConnectionResetError):

@@ -5,7 +5,8 @@ import json
 import socket
 import tempfile
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -309,6 +310,48 @@ def test_events_may_be_cut_anywhere():
 def test_who_is_silent_is_waited_for_so_long(tmp_path):
     with speaker(silent=True) as path, pytest.raises(TimedOut, match="does not answer"):
         Agent(path, timeout=0.05).status()
+
+
+@pytest.fixture
+def crowded():
+    """A socket with a queue that is full, and what lets everybody in."""
+    folder = tempfile.TemporaryDirectory(prefix="qf-")
+    with folder, socket.socket(socket.AF_UNIX) as listener, ExitStack() as queue:
+        listener.bind(f"{folder.name}/s")
+        listener.listen(0)
+        listener.settimeout(10)
+        with suppress(BlockingIOError):
+            while True:
+                waiting = queue.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(f"{folder.name}/s")
+
+        def serve():
+            listener.accept()[0].close()
+            with listener.accept()[0] as stream:
+                stream.recv(65_536)
+                stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        yield f"{folder.name}/s", serve
+
+
+def test_a_full_queue_is_waited_at_so_long(crowded):
+    path, _ = crowded
+    began = time.monotonic()
+    with pytest.raises(TimedOut, match="does not answer"):
+        Agent(path, timeout=0.05).status()
+
+    assert time.monotonic() - began >= 0.04
+
+
+def test_who_waits_at_a_full_queue_is_served(crowded):
+    path, serve = crowded
+    server = threading.Timer(0.1, serve)
+    server.start()
+    try:
+        assert {} == Agent(path, timeout=20).status()
+    finally:
+        server.join()
 
 
 def test_events_are_waited_for_however_long():
