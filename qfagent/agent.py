@@ -275,8 +275,8 @@ class Frame:
         except AgentError:
             self.config = before
             raise
-        self._groups = None
         _logger.setLevel(self.config.log.level.upper())
+        self._look_groups_up()
         needs_restart = tuple(path for path in changed if path not in applied)
         self.bus.note("config.reloaded", applied=list(applied), needs_restart=list(needs_restart))
         return Reloaded(applied, needs_restart)
@@ -301,6 +301,13 @@ class Frame:
             control = self.config.control
             self._groups = (now, Access(find_group(control.group), find_group(control.admin_group)))
         return self._groups[1]
+
+    def _look_groups_up(self) -> None:
+        """A group may have been made since, or have another number."""
+        self._groups = None
+        group = roles.usable(self._access().group)
+        if self._made_socket and group is not None:
+            control_socket.give(self.config.control.socket, group)
 
     def _missing_groups(self) -> dict[str, str]:
         control, access = self.config.control, self._access()

@@ -38,7 +38,7 @@ WARNINGS: Final = {
     "approval-waiting": "make sure who asks, then `qbt-local-distributor dske-client approve ID`, or `remove ID`",
     "clock-unsynced": "let a time service run, for example with `timedatectl set-ntp true`",
     "file-in-use": "find out who has a copy, then `qfagent psrd retire BLOCK`, or `resume BLOCK` if nobody has",
-    "group-missing": "`groupadd --system GROUP`, or name one that exists, then restart the agent",
+    "group-missing": "`groupadd --system GROUP`, then `qfagent reload`, or restart an agent that is not root",
     "handed-out-limit": "`qbt-local-distributor dske-client remove --expire 30d`, or raise max_handed_out",
     "hub-moved": "if it has moved, `qfagent hubs move ID HOST:PORT`; if not, look at the management server",
     "hub-stopped": _LOOK,

@@ -45,7 +45,7 @@ def check_groups(config: Config) -> Iterator[Finding]:
         yield warning(
             "groups",
             f"there is no group {name}: its members may do nothing",
-            f"`groupadd --system {name}`, then restart the agent",
+            f"`groupadd --system {name}`, then reload the agent, or restart one that is not root",
         )
     if not missing:
         yield ok("groups", f"{' and '.join(named)} exist")

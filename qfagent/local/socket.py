@@ -69,6 +69,12 @@ def find_group(name: str) -> int | None:
         return None
 
 
+def give(path: str, group: int) -> None:
+    """Lets the members of a group connect to the socket."""
+    if Path(path).stat().st_gid != group:  # as in a file's case, see `disk.py`
+        os.chown(path, -1, group)
+
+
 async def listen(path: str, *, group: int | None) -> trio.SocketListener:
     """Listens on a Unix socket; WrongState if another agent does, or the folder does not let it."""
     try:
@@ -81,8 +87,8 @@ async def _listen(path: str, group: int | None) -> trio.SocketListener:
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await _bind(sock, path)
-        if group is not None and Path(path).stat().st_gid != group:  # as in a file's case, see `disk.py`
-            os.chown(path, -1, group)
+        if group is not None:
+            give(path, group)
         Path(path).chmod(MODE)
         sock.listen(_BACKLOG)
     except BaseException:

@@ -1,6 +1,8 @@
 """The control socket's gate: who may do what, what is refused and how, and what is written down of it."""
 
+import grp
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -581,6 +583,15 @@ async def test_who_may_connect_changes_with_a_restart_and_who_may_change_things_
 
     assert {"applied": ["control.admin_group"], "needs_restart": ["control.group"]} == answer.content
     assert ("daemon", "staff") == (agent.frame.config.control.group, agent.frame.config.control.admin_group)
+
+
+@pytest.mark.skipif(not is_root(), reason="only root gives files to groups that it is not in")
+async def test_a_reload_gives_the_socket_to_its_group_that_was_made_or_renumbered_since(agent):
+    path = agent.frame.config.control.socket
+    os.chown(path, -1, 0)
+    await agent.ask("POST", "/v1/reload")
+
+    assert grp.getgrnam(agent.frame.config.control.group).gr_gid == Path(path).stat().st_gid
 
 
 async def test_a_bad_new_configuration_leaves_the_running_one_in_force_and_says_so(agent):
