@@ -103,29 +103,38 @@ class DropFolder:
         with disk_faults("syncing the inbox"):
             self._disk.sync_dir(self.path)
 
-    def reject(self, name: str, reason: AgentError, *, now: int) -> bool:
+    def reject(self, name: str, reason: AgentError, *, now: int, again: bool = False) -> bool:
         """Sets a file aside, with the reason beside it; whether it was still there.
 
-        NotPermitted if it can't be taken out of the folder.
+        NotPermitted if it can't be taken out of the folder. `again`: that was so before, so it is tried first.
         """
         with disk_faults("setting a dropped file aside"):
-            target = self.explain(name, reason, now=now)
+            target = self._aside(name)
+            if not again:
+                self._say_why(target, reason, now=now)
             try:
                 self._move(f"{self.path}/{name}", target)
             except OSError as error:
-                self._disk.unlink(f"{target}.reason.json")  # or every attempt would leave one
+                if not again:
+                    self._disk.unlink(_reason(target))  # or every attempt would leave one
                 if isinstance(error, FileNotFoundError):
                     return False
                 raise _stuck(f"{self.path}/{name}", error) from error
+            if again:
+                self._say_why(target, reason, now=now)
             return True
 
-    def explain(self, name: str, reason: AgentError, *, now: int) -> str:
-        """Keeps the reason why a file is refused; returns the path that stands beside it for the file itself."""
+    def explain(self, name: str, reason: AgentError, *, now: int) -> None:
+        """Keeps the reason why a file is refused, where the file itself would lie beside it."""
         with disk_faults("setting a dropped file aside"):
-            target = f"{self._rejected}/{self._free_name(name)}"
-            said = {"code": reason.slug, "reason": str(reason), "at": now}
-            write_atomic(self._disk, f"{target}.reason.json", msgspec.json.encode(said))
-        return target
+            self._say_why(self._aside(name), reason, now=now)
+
+    def _aside(self, name: str) -> str:
+        return f"{self._rejected}/{self._free_name(name)}"
+
+    def _say_why(self, target: str, reason: AgentError, *, now: int) -> None:
+        said = {"code": reason.slug, "reason": str(reason), "at": now}
+        write_atomic(self._disk, _reason(target), msgspec.json.encode(said))
 
     def _open(self, path: str) -> Dropped:
         with _dropped_faults(path):
@@ -173,7 +182,11 @@ class DropFolder:
         name = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
         taken = set(self._disk.list(self._rejected))
         candidates = (name, *(f"{name}.{number}" for number in range(1, len(taken) + 2)))
-        return next(free for free in candidates if free not in taken and f"{free}.reason.json" not in taken)
+        return next(free for free in candidates if free not in taken and _reason(free) not in taken)
+
+
+def _reason(target: str) -> str:
+    return f"{target}.reason.json"
 
 
 def shown(name: str) -> str:

@@ -210,7 +210,8 @@ class Inbox:
 
     async def _reject(self, name: str, error: AgentError) -> None:
         try:
-            work = partial(self._folder.reject, name, error, now=self._desk.world.now())
+            again = name in self._unreadable
+            work = partial(self._folder.reject, name, error, now=self._desk.world.now(), again=again)
             if not await self._desk.world.in_thread(work):
                 return
         except NotPermitted as refusal:

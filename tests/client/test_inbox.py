@@ -752,6 +752,23 @@ async def test_a_folder_of_somebody_else_holds_back_nothing_but_itself(foreign):
     assert [] == foreign.disk.list(foreign.rejected), "no reason is left for what was not set aside"
 
 
+async def test_a_folder_of_somebody_else_that_stays_makes_no_scan_write_anything(foreign):
+    folder = Path(foreign.path("a"))
+    folder.mkdir(mode=0o755)
+    with as_user(AGENT_UID):
+        await foreign.scan()
+        before = Path(foreign.rejected).stat().st_mtime_ns
+        await foreign.scan()
+        after = Path(foreign.rejected).stat().st_mtime_ns
+    os.chown(folder, AGENT_UID, -1)
+    with as_user(AGENT_UID):
+        await foreign.scan()
+
+    assert before == after
+    assert (["a"], []) == (foreign.refused, foreign.waiting)
+    assert "expected a file, found a folder" == foreign.reason("a")["reason"]
+
+
 # --- faults of the disk ---------------------------------------------------------------------------
 
 
