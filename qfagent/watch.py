@@ -57,6 +57,7 @@ def watching(folders: dict[str, Callable[[], None]]) -> Iterator[None]:
 
 def _start(folders: dict[str, Callable[[], None]]) -> BaseObserver | None:
     observer = None
+    logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
     try:
         observer = Observer()
         for folder, wake in folders.items():
@@ -68,3 +69,8 @@ def _start(folders: dict[str, Callable[[], None]]) -> BaseObserver | None:
             observer.stop()
         return None
     return observer
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A watch that is stopped between two looks calls that an error; whoever has stopped it need not know."""
+    return "when the thread is inactive" not in record.getMessage()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import queue
 import resource
 import shutil
 import socket
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import trio
+from watchdog.observers.api import ObservedWatch
+from watchdog.observers.inotify import InotifyEmitter
 
 from qfagent.client.dropped import DropFolder
 from qfagent.client.inbox import REJECTED_AFTER, STALLED_AFTER
@@ -1224,6 +1227,15 @@ async def test_the_watch_wakes_the_scanner_when_a_file_is(folder, happen):
 
         with trio.fail_after(10):
             await woken.wait()
+
+
+@pytest.mark.trio(run=trio.run)
+async def test_a_watch_that_is_stopped_between_two_looks_logs_nothing(folder, caplog):
+    stopped = InotifyEmitter(queue.Queue(), ObservedWatch(str(folder), recursive=False))
+    with watching({str(folder): lambda: None}):
+        stopped.queue_events(0)
+
+    assert [] == caplog.records
 
 
 @pytest.mark.trio(run=trio.run)
