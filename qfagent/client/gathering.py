@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -19,31 +19,29 @@ from qfagent.errors import AgentError, NotFound, ThresholdMismatch, TooFewHubs
 
 ROUNDS: Final = 3  # a key may take so many times as long as one request to a hub
 
-Ask = Callable[[Hub], Awaitable[Sequence[Brought]]]  # raises an AgentError if there is no answer
+
+class Answer(NamedTuple):
+    """What a hub has brought; `is_recalled`: at an earlier time, so that it may hold more by now."""
+
+    shares: Sequence[Brought]
+    is_recalled: bool = False
+
+
+Ask = Callable[[Hub], Awaitable[Answer]]  # raises an AgentError if there is no answer
 Suspect = Callable[[str, str], None]  # hub, generator
 
 
 class Gathering:
     """One fetch from all hubs, while it lasts."""
 
-    def __init__(
-        self,
-        hubs: Iterable[Hub],
-        wanted: wire.Wanted,
-        *,
-        k: int,
-        ask: Ask,
-        suspect: Suspect,
-        told: frozenset[str] = frozenset(),
-    ) -> None:
-        """`told`: hubs that have told before what they hold of every generator's."""
+    def __init__(self, hubs: Iterable[Hub], wanted: wire.Wanted, *, k: int, ask: Ask, suspect: Suspect) -> None:
         self._hubs, self._wanted, self._k, self._ask_hub, self._suspect = tuple(hubs), wanted, k, ask, suspect
-        self._told = told
         self._recoveries: dict[Which, Recovery] = {}
         self._expires: dict[Which, int] = {}
         self._suspected: set[tuple[str, Which]] = set()
         self._taken: set[Which] = set()
         self._news = trio.Event()
+        self._heard: set[str] = set()  # hubs that have answered now
         self.answered: set[str] = set()
         self.failures: dict[str, AgentError] = {}
 
@@ -75,7 +73,7 @@ class Gathering:
 
     def is_alone(self, which: Which) -> bool:
         """Whether no other generator can have `k` shares of a secret under what was asked for, at any of the hubs."""
-        unheard = sum(hub.id not in self.answered | self._told for hub in self._hubs)
+        unheard = len(self._hubs) - len(self._heard)
         rivals = [len(recovery.hubs) for other, recovery in self._recoveries.items() if other != which]
         return max(rivals, default=0) + unheard < self._k
 
@@ -109,14 +107,16 @@ class Gathering:
 
     async def _ask(self, hub: Hub) -> None:
         try:
-            brought = await self._ask_hub(hub)
+            answer = await self._ask_hub(hub)
         except AgentError as error:
             self.failures[hub.id] = error
         else:
-            for share in brought:
+            for share in answer.shares:
                 self._feed(hub.id, share)
                 await trio.lowlevel.checkpoint()  # an attempt to rebuild takes its time
             self.answered.add(hub.id)
+            if not answer.is_recalled:
+                self._heard.add(hub.id)
         self._news.set()
         self._news = trio.Event()
 

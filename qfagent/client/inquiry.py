@@ -1,11 +1,12 @@
-"""An inquiry decides whom to ask for a secret: the hubs that may still be asked, and have brought nothing of it yet.
+"""An inquiry decides whom to ask for a secret, and falls back on what hubs have brought of it before (ADR 72).
 
-* A share that came with an earlier answer counts as if its hub had answered now (ADR 72).
+* With its generator's name only hubs that have brought nothing are asked. Without, all are: a hub that has brought one
+  generator's share may hold another's by now, and what was brought before is not heard as an answer (ADR 14).
 * While too few hubs can be asked to make up `k` shares with those that are here, none is: nobody's patience is tried.
 * protocol.md section 4, Retries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import trio
@@ -13,7 +14,7 @@ import trio
 from qfagent.client.budget import FetchBudget, used_up
 from qfagent.client.desk import Desk
 from qfagent.client.exchange import Brought
-from qfagent.client.gathering import Ask, Gathering, Suspect
+from qfagent.client.gathering import Answer, Gathering, Suspect
 from qfagent.client.hubs import Hub
 from qfagent.client.ring import Which
 from qfagent.client.shelf import Asked, Shelf
@@ -31,23 +32,23 @@ class Inquiry:
     def gather(self, asked: Asked, *, uid: int) -> Gathering:
         """A gathering of a secret, or of all that wait from a generator, to be started; FetchLimit."""
         hubs, k = self._hubs(), self._desk.settings().shares_required
-        kept = {hub.id: self._shelf.find(hub.id, asked) for hub in hubs}
-        missing = [hub for hub in hubs if not kept[hub.id]]
-        is_vain = _is_vain(missing, k - (len(hubs) - len(missing)))
-        names = [] if is_vain else [hub.id for hub in missing]
+        kept = {hub.id: shares for hub in hubs if (shares := self._shelf.find(hub.id, asked))}
+        is_vain = _is_vain(hubs, kept.keys(), k)
+        names = [] if is_vain else [hub.id for hub in hubs if asked[0] is None or hub.id not in kept]
         open_to_it = self._budget.spend(asked[1], names, uid=uid, now=trio.current_time())
 
-        async def ask(hub: Hub) -> Sequence[Brought]:
-            if kept[hub.id]:
-                return kept[hub.id]
-            if is_vain:
+        async def ask(hub: Hub) -> Answer:
+            try:
+                if hub.id in open_to_it:
+                    return Answer(await self._fetch(hub, asked))
                 hub.standing.check()
-                raise HubUnavailable("not asked, as too few others can be")
-            if hub.id not in open_to_it:
-                raise used_up()
-            return await self._fetch(hub, asked)
+                raise HubUnavailable("not asked, as too few others can be") if is_vain else used_up()
+            except AgentError:
+                if hub.id in kept:
+                    return Answer(kept[hub.id], is_recalled=True)
+                raise
 
-        return self._gathering(hubs, asked, ask)
+        return Gathering(hubs, _wanted(asked), k=k, ask=ask, suspect=self._suspect)
 
     def missed(self, *, uid: int) -> None:
         """What the user has asked for is nowhere."""
@@ -61,11 +62,6 @@ class Inquiry:
         """Drops what has expired."""
         self._shelf.expire(now=self._desk.world.now())
 
-    def _gathering(self, hubs: Sequence[Hub], asked: Asked, ask: Ask) -> Gathering:
-        told = frozenset(hub.id for hub in hubs if self._shelf.has_told(hub.id, asked[1]))
-        k = self._desk.settings().shares_required
-        return Gathering(hubs, _wanted(asked), k=k, ask=ask, suspect=self._suspect, told=told)
-
     async def _fetch(self, hub: Hub, asked: Asked) -> Sequence[Brought]:
         wanted = _wanted(asked)
         try:
@@ -75,14 +71,14 @@ class Inquiry:
             raise
         fitting = [share for share in brought if wanted.covers(share.generator, share.secret_id)]
         if asked[1] is not None:
-            self._shelf.put(hub.id, asked, fitting, now=self._desk.world.now())
+            self._shelf.put(hub.id, asked, fitting)
         return fitting
 
 
-def _is_vain(hubs: Sequence[Hub], needed: int) -> bool:
-    """Whether so many of the hubs are closed that too few are left."""
-    closed = [hub for hub in hubs if hub.standing.is_closed]
-    return bool(closed) and len(hubs) - len(closed) < needed
+def _is_vain(hubs: Sequence[Hub], kept: Collection[str], k: int) -> bool:
+    """Whether so many of the hubs are closed that too few are left, with those whose share is here."""
+    closed = [hub.id for hub in hubs if hub.standing.is_closed]
+    return bool(closed) and sum(hub.id in kept or hub.id not in closed for hub in hubs) < k
 
 
 def _wanted(asked: Asked) -> wire.Wanted:

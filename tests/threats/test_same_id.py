@@ -6,18 +6,27 @@ import trio
 
 from qfagent.dske import ids
 from qfagent.dske.establish import establish
-from qfagent.errors import AmbiguousGenerator, KeyGone, TooFewHubs
+from qfagent.errors import AmbiguousGenerator, KeyGone, NotFound, TooFewHubs
 from tests.conftest import enrol
+
+
+def draft(network, *hubs):
+    """A secret for bob with a share for each of these hubs, which nobody has yet."""
+    places = [network.hubs[hub].address.id for hub in hubs]
+    return establish("bob", hubs=places, k=2, count=1, random=network.random)
+
+
+async def hand_in(network, name, made, *hubs, secret_id):
+    client = network.clients[name].client
+    for place in [network.hubs[hub].address.id for hub in hubs]:
+        await client.hub(place).deposits.carry(msgspec.structs.replace(made.drafts[place], secret_id=secret_id))
 
 
 async def deposit(network, name, *hubs, secret_id=None):
     """A client's secret for bob at some of its hubs; its id and its key."""
-    client = network.clients[name].client
-    places = [network.hubs[hub].address.id for hub in hubs]
-    made = establish("bob", hubs=places, k=2, count=1, random=network.random)
+    made = draft(network, *hubs)
     secret_id = secret_id or made.secret_id
-    for place in places:
-        await client.hub(place).deposits.carry(msgspec.structs.replace(made.drafts[place], secret_id=secret_id))
+    await hand_in(network, name, made, *hubs, secret_id=secret_id)
     return secret_id, made.keys[0]
 
 
@@ -85,6 +94,38 @@ async def test_what_a_hub_has_shown_before_it_went_away_speaks_against_anothers_
     await network.hubs["h1"].crash()
 
     with pytest.raises(AmbiguousGenerator, match="alice, mallory"):
+        await fetch(network, secret_id)
+
+
+async def test_that_hubs_held_nothing_earlier_says_nothing_of_whose_key_is_meant(crowded):
+    """In a draft, what hubs had told of an id once was heard for good."""
+    network = await crowded()
+    secret_id = ids.new_secret_id(network.random)
+    with pytest.raises(NotFound):
+        await fetch(network, secret_id)
+    await trio.sleep(60)
+    await deposit(network, "alice", "h1", "h2", secret_id=secret_id)
+    await deposit(network, "mallory", "h3", "h4", secret_id=secret_id)
+    delay(network, "h1", "h2")
+
+    with pytest.raises(AmbiguousGenerator, match="alice, mallory"):
+        await fetch(network, secret_id)
+
+
+async def test_that_a_hub_held_ones_share_earlier_says_nothing_of_anothers(crowded):
+    network = await crowded()
+    await network.hubs["h3"].crash()
+    mallorys, secret_id = draft(network, "h1", "h3"), ids.new_secret_id(network.random)
+    await hand_in(network, "mallory", mallorys, "h1", secret_id=secret_id)
+    for _ in range(3):
+        with pytest.raises(TooFewHubs):
+            await fetch(network, secret_id)
+    await network.hubs["h3"].boot()
+    await trio.sleep(400)
+    await deposit(network, "alice", "h1", "h2", secret_id=secret_id)
+    await hand_in(network, "mallory", mallorys, "h3", secret_id=secret_id)
+
+    with pytest.raises(AmbiguousGenerator, match="too few hubs have answered"):
         await fetch(network, secret_id)
 
 
