@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 from qfagent.testing.platter import Dice
 
 CHANGES = frozenset({"create", "write_at", "truncate", "sync", "rename", "unlink", "make_dir", "sync_dir"})
-DIVISIBLE = frozenset({"write_at", "sync", "sync_dir"})
+SYNCS = frozenset({"sync", "sync_dir"})
+DIVISIBLE = SYNCS | {"write_at"}
 READS = frozenset({"open", "read_at", "size", "exists", "list", "lock"})
 
 Result = TypeVar("Result")
@@ -68,6 +69,7 @@ class Mishaps:
         self.ignore_sync = False
         self.ignore_sync_dir = False
         self.calls: Counter[str] = Counter()
+        self.changes = 0  # calls that have changed what programs read
         self.chance = Random(seed)
         self.life = Life()
         self._faults: list[Fault] = []
@@ -100,10 +102,10 @@ class Mishaps:
         life.check()
         self.calls[call] += 1
         if self._left is not None:
-            self._count_down(change, args)
+            self._count_down(call, change, args)
         if self._faults:
             self._obstruct(call, change, args)
-        return change(*args)
+        return self._carry_out(call, change, args)
 
     def observe(self, life: Life, call: str) -> None:
         """Lets a call that changes nothing fail, if it has to."""
@@ -121,13 +123,18 @@ class Mishaps:
         self.life = Life()
         self._left = None
 
-    def _count_down(self, change: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _carry_out(self, call: str, change: Callable[..., Result], args: tuple[Any, ...]) -> Result:
+        result = change(*args)
+        self.changes += call not in SYNCS
+        return result
+
+    def _count_down(self, call: str, change: Callable[..., Any], args: tuple[Any, ...]) -> None:
         assert self._left is not None
         self._left -= 1
         if self._left < 0:
             self.power_off()
             if self.chance.random() < 0.5:
-                change(*args)
+                self._carry_out(call, change, args)
             raise PowerLoss
 
     def _obstruct(self, call: str, change: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -1,78 +1,50 @@
-"""A life is a random play on the stage, told by its seed alone.
+"""A life is one machine's: from its start until its power is cut or its agent is killed, and then it is looked at.
 
-`RULES` says how often each rule is followed, and from how many choices each of its arguments is taken.
+* It counts if the agent has changed its disk behind its start; a start that does not come to its end is a life of its
+  own, and counts if it has changed the disk itself. A sync changes nothing here, and a clean stop ends no life.
+* It counts once the machine is up again and its audit has called in all that was acknowledged before.
 """
 
-from random import Random
-
-from tests.power.machines import Parts
-from tests.power.stage import CALLS, ERRORS, Stage
-
-STEPS = 100
-_WHO, _WAIT = {"who": 2}, {"wait": 2}
-_MACHINE = {"machine": 3}
-
-RULES = {
-    "tend": (3, {}),
-    "carry": (4, {"how": 4}),
-    "drop": (3, {**_WHO, "pick": 3, "how": 4, "name": 3}),
-    "bring": (4, {**_WHO, "pick": 3, "how": 4, "after": 48}),
-    "hand_in": (1, {**_WHO, "pick": 3}),
-    "scan": (6, _WHO),
-    "register": (6, {**_WHO, "pick": 2, "proof": 2, **_WAIT}),
-    "make": (5, {**_WHO, "count": 3}),
-    "deposit": (8, {**_WHO, "pick": 4, "width": 3, "block": 2, **_WAIT}),
-    "fetch": (8, {**_WHO, "how": 3, "block": 2, **_WAIT}),
-    "deliver": (14, {"pick": 4, "width": 3, "again": 3, **_WAIT}),
-    "accept": (14, {**_WHO, "width": 3, "again": 2, **_WAIT}),
-    "converse": (30, {**_WHO, "what": 3, "block": 2}),
-    "establish": (4, _WHO),
-    "hand_over": (12, {**_WHO, "pick": 3, "index": 3}),
-    "lose": (2, {"what": 2, "pick": 8}),
-    "sweep": (1, _WHO),
-    "wait": (1, {"how": 3}),
-    "settle": (3, _MACHINE),
-    "erase": (4, _MACHINE),
-    "checkpoint": (3, _MACHINE),
-    "retire": (0.3, {**_WHO, "pick": 3, **_WAIT}),
-    "halt": (0.3, {**_WHO, "pick": 3, "ahead": 4, **_WAIT}),
-    "resume": (1, {**_WHO, **_WAIT}),
-    "assign": (0.5, _WHO),
-    "remove": (0.1, _WHO),
-    "expire": (0.1, {}),
-    "fence": (0.4, _MACHINE),
-    "stop": (2, _MACHINE),
-    "cut": (6, {**_MACHINE, "after": 24}),
-    "crash": (5, {**_MACHINE, "lose": 3, "cut": 16}),
-    "wake": (6, {}),
-    "fail": (1, {**_MACHINE, "call": len(CALLS), "error": len(ERRORS), "after": 12, "times": 3}),
-    "heal": (4, _MACHINE),
-}
+from collections import Counter
+from contextlib import contextmanager
 
 
-def live(seed, parts=Parts, *, steps=STEPS, tell=lambda _: None, end=lambda _: None):
-    """Lives one life to its end; raises Broken. `tell` hears of every rule before, `end` gets the stage behind them."""
-    chance = Random(seed)
-    names, weights = list(RULES), [weight for weight, _ in RULES.values()]
-    with Stage(seed, parts) as stage:
-        if chance.random() < 0.7:
-            prologue(stage)
-        for name in chance.choices(names, weights, k=steps):
-            choices = {key: chance.randrange(size) for key, size in RULES[name][1].items()}
-            tell(f"stage.{name}({', '.join(f'{key}={value}' for key, value in choices.items())})")
-            stage.play(name, **choices)
-        tell("stage.finish()")
-        stage.play("finish")
-        end(stage)
+class Lives:
+    """The lives of the machine with this disk: `checked` says how many there were, and how they ended."""
 
+    def __init__(self, disk):
+        self._disk = disk
+        self._changes = None  # of the disk, that are not this life's; None between two lives
+        self._is_up = False
+        self._ended, self.checked = Counter(), Counter()
 
-def prologue(stage):
-    """Both clients have one block each, registered."""
-    for who in (0, 1):
-        stage.play("tend")
-        stage.play("carry", how=1)
-        stage.play("drop", who=who, pick=0, how=0, name=0)
-        stage.play("scan", who=who)
-        stage.play("register", who=who, pick=0, proof=0, wait=0)
-        stage.play("deliver", pick=0, width=0, again=0, wait=0)
-        stage.play("accept", who=who, width=0, again=0, wait=0)
+    def begin(self):
+        self._changes, self._is_up = self._disk.changes, False
+
+    def get_up(self):
+        """The start has come to its end."""
+        self._changes, self._is_up = self._disk.changes, True
+
+    @contextmanager
+    def apart(self):
+        """What somebody else does on the disk is no part of a life."""
+        before = self._disk.changes
+        try:
+            yield
+        finally:
+            if self._changes is not None:
+                self._changes += self._disk.changes - before
+
+    def end(self, how):
+        if self._changes is not None and self._disk.changes > self._changes:
+            self._ended.update(("lives", how, *(() if self._is_up else ("starts cut short",))))
+        self._changes = None
+
+    def stop(self):
+        """A clean stop."""
+        self._changes = None
+
+    def check(self):
+        """An audit has called in what all lives before have acknowledged."""
+        self.checked += self._ended
+        self._ended.clear()

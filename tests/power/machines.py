@@ -31,6 +31,7 @@ from qfagent.testing.disk import MemoryDisk, PowerLoss
 from qfagent.testing.witness import Broken
 from qfagent.world import World, at_once
 from tests.power import audits
+from tests.power.lives import Lives
 from tests.power.places import HUB, HUB_ID, INBOX, POOL, SHARE_TTL, STATE
 
 
@@ -74,13 +75,14 @@ class Machine:
     def __init__(self, stage, name, seed):
         self.stage, self.name, self.disk = stage, name, stage.parts.disk(seed)
         self.world = World(wall=lambda: stage.now, random=stage.chance.randbytes, in_thread=at_once)
-        self.store, self.agenda, self.life = None, [], 0
+        self.store, self.agenda, self.life, self.lives = None, [], 0, Lives(self.disk)
         self.faulty = self.troubled = False
 
     # --- lives
 
     def start(self):
         self.life += 1
+        self.lives.begin()
         self.troubled = bool(self.disk._faults)
         with self.running():
             self.open()
@@ -94,6 +96,8 @@ class Machine:
                 for machine in self.stage.machines:
                     spared.enter_context(machine.spared())
                 self.audit()
+            self.lives.check()
+            self.lives.get_up()
 
     def open(self):
         self.store = None
@@ -113,6 +117,7 @@ class Machine:
 
     def crash(self, lose):
         """Power, and what was not synced, is lost; with `lose="none"` the agent alone is killed."""
+        self.lives.end("kills" if lose == "none" and not self.disk.dead else "power cuts")
         self.fall()
         self.disk.crash(lose=lose)
 
@@ -123,6 +128,7 @@ class Machine:
             with self.running():
                 self.store.close()
             if not self.disk.dead:
+                self.lives.stop()
                 self.crash("none")
 
     def fail(self, call, number, *, after, times):
@@ -249,16 +255,14 @@ class Machine:
         """What a coroutine of the agent returns; None if it does not come to its end."""
         if self.store is not None:
             with self.running():
-                return trio.run(work, *args, clock=self.stage.clock)
+                return self.stage.run(work, *args)
         return None
 
     def files(self, folder):
         """What lies in a folder, by name."""
-        return {
-            path.removeprefix(f"{folder}/"): data
-            for path, data in self.disk.files().items()
-            if path.rpartition("/")[0] == folder
-        }
+        live = self.disk._names.live
+        paths = {path.rpartition("/")[2]: path for path in live if path.rpartition("/")[0] == folder}
+        return {name: bytes(live[path].live) for name, path in paths.items()}
 
 
 def _outcomes(store, operations):

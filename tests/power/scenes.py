@@ -3,8 +3,8 @@
 import errno
 from functools import partial
 
-from tests.power.lives import prologue
 from tests.power.machines import Parts
+from tests.power.plays import prologue
 from tests.power.stage import Stage
 
 HUB, CLIENT = 0, 1  # the machine that something happens to

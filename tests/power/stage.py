@@ -6,13 +6,14 @@
 
 import errno
 import sys
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 from unittest.mock import patch
 
 import apsw
+import trio
 
 from qfagent.client.exchange import Brought, Received, Sent
 from qfagent.client.gathering import Gathering
@@ -25,9 +26,11 @@ from qfagent.store import ledger, pads
 from qfagent.testing.disk import PowerLoss
 from qfagent.testing.witness import Broken, Release, Witness
 from tests.power.audits import audit_inbox, audit_openable, audit_rollback
+from tests.power.loop import Loop
 from tests.power.machines import Client, Clock, Hub, Parts
 from tests.power.places import HUB_ID, INBOX, OTHER_ID, POOL
 
+SIZES = ((1024, 2048), (1500, 1025), (2048, 4096), (8192, 16384), (8192, 16384))  # bytes of the user and server pads
 LOSE = ("some", "all", "none")
 CALLS = ("write_at", "sync", "sync_dir", "create", "rename", "unlink", "read_at", "open", None)
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)
@@ -75,7 +78,8 @@ class Stage:
         self.chance, self.parts = Random(seed), parts
         self.now = 1_800_000_000
         self.clock = Clock(lambda: float(self.now))
-        self.user, self.server = self.chance.choice(((1024, 2048), (1500, 1025), (2048, 4096)))
+        self.run = partial(trio.run, clock=self.clock)
+        self.user, self.server = self.chance.choice(SIZES)
         self.step = self.chance.choice((1, 128, 1024))
         self.is_crowded = self.chance.random() < 0.1  # gaps below the second interval count as accepted
         self.witness = Witness()
@@ -106,6 +110,13 @@ class Stage:
         self._limits.close()
         for machine in self.machines:
             machine.disk.close()
+
+    @contextmanager
+    def one_run(self):
+        """Everything is one run of trio; meanwhile there can't be another in this thread."""
+        with Loop(self.clock) as loop:
+            self.run = loop.run
+            yield
 
     def play(self, rule, **choices):
         """Follows one rule; whatever an agent did not foresee is a broken promise, too."""
@@ -153,7 +164,7 @@ class Stage:
         name = self.chance.choice(sorted(files))
         if how == 2:
             return files[name], False
-        with self.hub.running(), suppress(OSError):
+        with self.hub.lives.apart(), self.hub.running(), suppress(OSError):
             self.hub.disk.unlink(f"{POOL}/{name}")
             if how == 1:
                 self.hub.disk.sync_dir(POOL)
@@ -168,7 +179,7 @@ class Stage:
         data = cargo.data[: self.chance.randrange(len(cargo.data))] if how == 2 else cargo.data
         path, first = f"{INBOX}/{NAMES[name]}", f"{INBOX}/{NAMES[name]}.part"
         client.dropped.pop(NAMES[name], None)
-        with client.running(), suppress(OSError):
+        with client.lives.apart(), client.running(), suppress(OSError):
             self._write(client.disk, first if how == 3 else path, data, sync=how != 1)
             client.put_down(first if how == 3 else path)
             if how == 3:
@@ -281,6 +292,14 @@ class Stage:
         client.submit(compose, leave)
         if not wait:
             client.settle()
+
+    def equip(self, who):
+        """A client gets a new block, all the way from the pool to its registration."""
+        self.tend()
+        self.carry(how=1)
+        self.drop(who=who, pick=-1, how=0, name=0)
+        self.scan(who)
+        self.converse(who=who, what=0, block=0)
 
     # --- what travels
 
@@ -535,6 +554,16 @@ class Stage:
         """Power will fail at a call to come."""
         if not self.machines[machine].disk.dead:
             self.machines[machine].disk.power_off_after(after)
+
+    def strike(self, machine, who, what, block, after):
+        """Power fails while a client is equipped or converses, and comes back."""
+        self.cut(machine=machine, after=after)
+        client = machine - 1 if machine else who
+        if what == 0:
+            self.equip(client)
+        else:
+            self.converse(who=client, what=1 + what % 2, block=block)
+        self.wake()
 
     def crash(self, machine, lose, cut):
         """Power fails, if it has not, and comes back, but perhaps not for long."""

@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.power.lives import RULES, prologue
+from tests.power.plays import RULES, prologue
 from tests.power.stage import Stage
 
 

@@ -1,10 +1,10 @@
-"""A harness that has never caught anything proves nothing: every broken agent is caught within a few lives."""
+"""A harness that has never caught anything proves nothing: every broken agent is caught within a few plays."""
 
 import pytest
 
 from qfagent.testing.witness import Broken
-from tests.power.lives import live
 from tests.power.mutants import MUTANTS
+from tests.power.plays import play
 from tests.power.scenes import played
 
 SEEDS = 100
@@ -22,7 +22,7 @@ def first_broken_by(mutant):
     for seed in range(mutant.first, mutant.first + SEEDS):
         try:
             if mutant.scene is None:
-                live(seed, mutant.parts)
+                play(seed, mutant.parts)
             else:
                 played(mutant.scene, seed, mutant.parts, mishap=mutant.mishap)
         except Broken as broken:

@@ -34,8 +34,8 @@ from qfagent.surroundings import Surroundings
 from qfagent.testing.disk import MemoryDisk, PowerLoss
 from qfagent.testing.witness import Which
 from qfagent.world import World, at_once
-from tests.power.lives import prologue
 from tests.power.places import HUB, HUB_ID
+from tests.power.plays import prologue
 from tests.power.stage import Stage, unraisable
 
 NOW = 1_800_000_000

@@ -6,8 +6,8 @@ import pytest
 from qfagent.dske import wire
 from qfagent.testing.audit import check_pads
 from qfagent.testing.witness import Broken, Release, Which
-from tests.power.lives import live, prologue
 from tests.power.places import STATE
+from tests.power.plays import play, prologue
 from tests.power.stage import Stage
 
 RELEASE = Release("peer-a", "peer-b", "id")
@@ -101,7 +101,7 @@ def test_one_wrong_byte_of_a_pad_file_is_noticed(stage, at, value, promise):
 
 def test_no_byte_of_a_pad_is_ever_in_a_database():
     for seed in range(6):
-        live(seed, end=expect_no_pad_in_a_database)
+        play(seed, end=expect_no_pad_in_a_database)
 
 
 def expect_no_pad_in_a_database(stage):

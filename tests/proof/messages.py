@@ -14,8 +14,8 @@ from qfagent.errors import Unproven
 from qfagent.hub.exchange import Message
 from qfagent.testing.witness import Broken
 from tests.hub.parties import House, Voice, deposit_of
-from tests.power.lives import prologue
 from tests.power.places import HUB_ID
+from tests.power.plays import prologue
 from tests.power.stage import Stage
 
 

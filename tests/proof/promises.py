@@ -1,9 +1,9 @@
-"""The table of promises: how each is played, and how many lives are enough for a quick and for a full proof."""
+"""The table of promises: how each is played, and how many plays are enough for a quick and for a full proof."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.power import lives
+from tests.power import plays
 from tests.proof import (
     arithmetic,
     callers,
@@ -21,7 +21,7 @@ from tests.proof import (
 
 
 class Promise(NamedTuple):
-    """`play(seed)` plays one life; `claim` is what it raises Broken against."""
+    """`play(seed)` plays once; `claim` is what it raises Broken against."""
 
     claim: str
     play: Callable
@@ -29,13 +29,8 @@ class Promise(NamedTuple):
     full: int
 
 
-def _power(seed):
-    lives.live(seed)
-    return {"steps": lives.STEPS}
-
-
 PROMISES = {
-    "power": Promise("nothing lost, nothing reused, whenever power fails", _power, 1_000, 1_000_000),
+    "power": Promise("nothing lost, nothing reused, whenever power fails", plays.play, 1_000, 1_000_000),
     "whole": Promise("never a wrong key; a key once all is calm", whole.play, 16, 2_000),
     "month": Promise("the same, for a month of 5 hubs and 10 clients", whole.play_month, 0, 1),
     "time": Promise("whatever the clocks say", whole.play_time, 4, 500),

@@ -1,4 +1,4 @@
-"""The command tells what a life has covered, and which life has found something."""
+"""The command tells what a play has covered, and which play has found something."""
 
 import re
 import sys
@@ -31,11 +31,11 @@ def prove(monkeypatch):
 
 def test_what_was_covered_is_told(prove, capsys):
     assert 0 == prove("test", "--quick")
-    assert re.fullmatch(r"test: it holds\n  2 lives in \d+ s, 0 broken; things 4\n", capsys.readouterr().out)
+    assert re.fullmatch(r"test: it holds\n  2 plays in \d+ s, 0 broken; things 4\n", capsys.readouterr().out)
 
 
 def test_a_finding_is_told_with_its_seed_and_the_exit_code(prove, capsys):
-    assert 1 == prove("test", "--seed", "3", "--lives", "3")
+    assert 1 == prove("test", "--seed", "3", "--plays", "3")
     assert [
         "test, seed 4: promise: it does not hold",
         "test, seed 5: surprise: KeyError: 'nobody foresaw it'",
