@@ -34,7 +34,7 @@ RULES = {
     "wait": (1, {"how": 3}),
     "settle": (3, _MACHINE),
     "erase": (4, _MACHINE),
-    "checkpoint": (3, _MACHINE),
+    "checkpoint": (8, _MACHINE),
     "retire": (0.3, {**_WHO, "pick": 3, **_WAIT}),
     "halt": (0.3, {**_WHO, "pick": 3, "ahead": 4, **_WAIT}),
     "resume": (1, {**_WHO, **_WAIT}),

@@ -30,7 +30,7 @@ from tests.power.loop import Loop
 from tests.power.machines import Client, Clock, Hub, Parts
 from tests.power.places import HUB_ID, INBOX, OTHER_ID, POOL
 
-SIZES = ((1024, 2048), (1500, 1025), (2048, 4096), (8192, 16384), (8192, 16384))  # bytes of the user and server pads
+SIZES = ((1024, 2048), (1500, 1025), (2048, 4096), (4096, 8192), (4096, 8192))  # bytes of the user and server pads
 LOSE = ("some", "all", "none")
 CALLS = ("write_at", "sync", "sync_dir", "create", "rename", "unlink", "read_at", "open", None)
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)
