@@ -10,6 +10,7 @@ import select
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import httptools
 import trio
@@ -27,6 +28,15 @@ IDLE_SECONDS = 60.0
 """Less than the 75 s after which our servers close, so that a request and a close seldom meet on the way."""
 
 _TURNS = 8  # trio's memory streams need four of them to give what they have
+
+
+@runtime_checkable
+class Pollable(Protocol):
+    """What says at once whether it has something to read, be it data or the end, as select.poll does of a socket."""
+
+    def poll(self, timeout: float, /) -> object:
+        """Something true if it has."""
+        ...
 
 
 class ClientConnection:
@@ -163,8 +173,10 @@ async def _keep_if_fresh(connection: ClientConnection) -> bool:
     return fresh
 
 
-def _poll(stream: trio.abc.Stream) -> "select.poll | None":
-    """Asks the kernel whether there is something to read; made once, since asking is all a reuse may cost."""
+def _poll(stream: trio.abc.Stream) -> Pollable | None:
+    """Who knows whether there is something to read; made once, since asking is all a reuse may cost."""
+    if isinstance(stream, Pollable):
+        return stream
     if not isinstance(stream, trio.SocketStream):
         return None
     poll = select.poll()
@@ -173,7 +185,7 @@ def _poll(stream: trio.abc.Stream) -> "select.poll | None":
 
 
 async def _has_something(stream: trio.abc.Stream) -> bool:
-    """The same question for a stream within the process: reads, and gives up after a few turns of the loop."""
+    """The same question for a stream that does not know: reads, and gives up after a few turns of the loop."""
     heard = False
 
     async def listen() -> None:

@@ -29,6 +29,7 @@ from qfagent.store.committer import Inline
 from qfagent.store.store import Store
 from qfagent.surroundings import Surroundings
 from qfagent.testing.disk import MemoryDisk
+from qfagent.testing.pipe import End, pipe
 from qfagent.world import World, at_once
 
 EPOCH = 1_800_000_000  # wall time in Unix seconds at the start
@@ -115,7 +116,7 @@ class HubMachine(Machine):
         await trio.lowlevel.checkpoint()
         if not self.reachable or self._life.cancel_called:
             raise HubUnavailable("no connection: it can't be reached")
-        here, there = trio.testing.memory_stream_pair()
+        here, there = pipe()
         self._nursery.start_soon(Server(self.hub.respond).serve_stream, there)
         return Wire(here, self)
 
@@ -192,8 +193,8 @@ class Network:
 class Wire(trio.abc.Stream):
     """A client's end of a connection; what comes out of it is as its hub's `bend` leaves it."""
 
-    def __init__(self, stream: trio.abc.Stream, hub: HubMachine) -> None:
-        self._stream, self._hub = stream, hub
+    def __init__(self, end: End, hub: HubMachine) -> None:
+        self._stream, self._hub, self.poll = end, hub, end.poll
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As the stream's."""

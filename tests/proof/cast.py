@@ -20,6 +20,7 @@ from qfagent.http.server import Server
 from qfagent.testing.disk import MemoryDisk
 from qfagent.testing.liar import LyingHub
 from qfagent.testing.network import ClientMachine, Network
+from qfagent.testing.pipe import pipe
 from qfagent.world import World, at_once
 from tests.proof.observer import Observer
 from tests.proof.weather import Weather, Wire
@@ -123,7 +124,7 @@ class Hub(Mortal, LyingHub):
             raise HubUnavailable("no connection: it can't be reached")
         network, pair = self.network, (client, self.name)
         conversation = network.observer.conversation(*pair)
-        here, there = trio.testing.memory_stream_pair()
+        here, there = pipe()
         wire = Wire(there, network.weather, pair, conversation.heard_hub)
         self._nursery.start_soon(Server(self.hub.respond).serve_stream, wire)
         return Wire(here, network.weather, pair, partial(network.heard_client, conversation))

@@ -54,24 +54,25 @@ class Weather:
 class Wire(trio.abc.Stream):
     """One end of a connection; what it sends is noted, and then goes through the weather."""
 
-    def __init__(self, stream, weather, pair, note):
-        self._stream, self._weather, self._pair, self._note = stream, weather, pair, note
+    def __init__(self, end, weather, pair, note):
+        self._end, self._weather, self._pair, self._note = end, weather, pair, note
+        self.poll = end.poll
 
     async def send_all(self, data):
         data = bytes(data)
         self._note(data)
         await self._weather.delay(*self._pair)
         passed = self._weather.cut(data)
-        await self._stream.send_all(self._weather.bend(data if passed is None else passed))
+        self._end.put(self._weather.bend(data if passed is None else passed))
         if passed is not None:
             await self.aclose()
             raise trio.BrokenResourceError("the weather has cut this wire")
 
     async def wait_send_all_might_not_block(self):
-        await self._stream.wait_send_all_might_not_block()
+        await self._end.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes=None):
-        return await self._stream.receive_some(max_bytes)
+        return await self._end.receive_some(max_bytes)
 
     async def aclose(self):
-        await self._stream.aclose()
+        await self._end.aclose()
