@@ -74,13 +74,13 @@ class Recoverer:
                     return await self._hand_over(held, frozenset(held.keys), uid=uid)
         raise NotFound(f"whatever waits from {peer} goes to other callers")
 
-    async def sweep(self) -> None:
-        """Drops what has expired, and forgets what was handed over a while ago."""
+    async def sweep(self, *, lived: float) -> None:
+        """Drops what has expired, and forgets what was handed over a while ago; `lived`: seconds since the last one."""
         keys, now = self._desk.keys, self._desk.world.now()
         self._ring.forget_given(now=trio.current_time())
         self._ring.expire(now=now)
         self._inquiry.sweep()
-        await self._desk.committer.run(lambda: keys.sweep(now=now, limit=1000))
+        await self._desk.committer.run(lambda: keys.sweep(now=now, lived=lived, limit=1000))
 
     # --- finding
 

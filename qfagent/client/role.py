@@ -111,10 +111,11 @@ class Client:
         self._nursery.start_soon(self._sweep)
 
     async def _sweep(self) -> None:
-        sampled_at = -EVERY
+        sampled_at, swept_at = -EVERY, trio.current_time()
         while True:
+            lived, swept_at = trio.current_time() - swept_at, trio.current_time()
             try:
-                await self.recoverer.sweep()
+                await self.recoverer.sweep(lived=lived)
                 await self._end_exhausted()
                 if trio.current_time() - sampled_at >= EVERY:
                     sampled_at = trio.current_time()

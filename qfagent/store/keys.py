@@ -3,6 +3,7 @@
 * A wrap is a share's place in the server pad; its bytes stay until all keys of the secret were handed over, so that
   the secret can be fetched again after a crash, or until its own hub's word about its expiry has come true.
 * A key is logged as released before it leaves; the log outlives every share that could bring it back.
+* The log has a clock of its own, which goes while the agent runs, whatever the wall clock is set to (ADR 62).
 """
 
 from typing import Any, Final
@@ -15,6 +16,7 @@ from qfagent.store.database import Database
 from qfagent.store.ledger import Ledger
 
 _TOLERANCE: Final = 86_400  # seconds that clocks may differ before a tombstone is dropped too early
+_TICK: Final = 3600.0  # seconds between two writes of the log's clock; what a crash takes of it, entries live longer
 
 
 class Wrap(msgspec.Struct, frozen=True):
@@ -31,6 +33,7 @@ class KeyLog:
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database, self._ledger = database, ledger
+        self._lived = 0.0  # seconds that the log's clock has yet to be moved by
 
     def wrap_at(self, block: str, offset: int) -> Wrap | None:
         """The wrap that starts at an offset."""
@@ -69,14 +72,33 @@ class KeyLog:
     def release(self, generator: str, secret_id: str, keys: frozenset[int], *, now: int) -> None:
         """Logs that these keys are about to leave."""
         every = bytes(sorted(self.released(generator, secret_id) | keys))
-        values = (secret_id, generator, every, now + MAX_EXPIRES + _TOLERANCE)
+        values = (secret_id, generator, every, self._clock(now) + MAX_EXPIRES + _TOLERANCE)
         self._database.execute("INSERT OR REPLACE INTO released VALUES (?, ?, ?, ?)", *values)
 
-    def sweep(self, *, now: int, limit: int) -> None:
-        """Erases wraps that have expired; drops at most `limit` log entries whose shares have long expired."""
+    def sweep(self, *, now: int, lived: float, limit: int) -> None:
+        """Erases wraps that have expired; drops at most `limit` log entries whose shares have long expired.
+
+        `lived`: seconds that the agent has run since the last sweep.
+        """
         self._erase("expires_at <= ?", now)
         which = "SELECT secret_id, generator FROM released WHERE expires_at <= ? LIMIT ?"
-        self._database.execute(f"DELETE FROM released WHERE (secret_id, generator) IN ({which})", now, limit)
+        self._go_on(lived, now)
+        self._database.execute(
+            f"DELETE FROM released WHERE (secret_id, generator) IN ({which})", self._clock(now), limit
+        )
+
+    def _clock(self, now: int) -> int:
+        """The log's own time, in seconds; it was the wall clock's when it began."""
+        known = self._database.get("log_clock")
+        if known is None:
+            self._database.set("log_clock", now)
+        return now if known is None else int(known)
+
+    def _go_on(self, lived: float, now: int) -> None:
+        self._lived += lived
+        if self._lived >= _TICK:
+            self._database.set("log_clock", self._clock(now) + int(self._lived))
+            self._lived = 0.0
 
     def _erase(self, which: str, *values: Any) -> None:
         for block, start, length in self._database.rows(

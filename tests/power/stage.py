@@ -85,6 +85,7 @@ class Stage:
         self.witness = Witness()
         self.ended = set()  # blocks that an operator has ended, perhaps
         self.spent = set()  # blocks that a client has ended, as they were used up
+        self.swept = {}  # when a client forgot what had expired, by its number
         self.gone = set()  # blocks whose file has left the pool for certain
         self.cargo, self.requests, self.answers = [], [], []
         self.secrets = {}  # (generator, secret id) -> Establishment
@@ -460,7 +461,8 @@ class Stage:
         """A client forgets what has expired; so does the hub."""
         client = self.clients[who]
         if client.store is not None:
-            client.go(client.recoverer.sweep)
+            lived, self.swept[who] = self.now - self.swept.get(who, self.now), self.now
+            client.go(partial(client.recoverer.sweep, lived=lived))
             client.submit(lambda: client.desk.holdings.end_exhausted(now=self.now), self.spent.update)
         self.hub.submit(lambda: self.hub.books.shares.sweep(now=self.now, limit=100))
 

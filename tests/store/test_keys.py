@@ -64,26 +64,50 @@ def test_secrets_of_one_id_are_told_apart_by_their_generator(log):
 
 def test_the_log_outlives_every_share_that_could_bring_a_key_back(log):
     log.run("release", "alice", "one", frozenset({1}), now=NOW)
-    for later in (MAX_EXPIRES, MAX_EXPIRES + 86_399):
-        log.run("sweep", now=NOW + later, limit=10)
+    for lived in (MAX_EXPIRES, 82_800):
+        log.run("sweep", now=NOW, lived=lived, limit=10)
         assert {1} == log.run("released", "alice", "one")
-    log.run("sweep", now=NOW + MAX_EXPIRES + 86_400, limit=10)
+    log.run("sweep", now=NOW, lived=3600, limit=10)
 
     assert frozenset() == log.run("released", "alice", "one")
 
 
 def test_releasing_again_puts_the_end_off(log):
     log.run("release", "alice", "one", frozenset({1}), now=NOW)
-    log.run("release", "alice", "one", frozenset({2}), now=NOW + 1000)
-    log.run("sweep", now=NOW + MAX_EXPIRES + 86_400 + 999, limit=10)
+    log.run("sweep", now=NOW, lived=3600, limit=10)
+    log.run("release", "alice", "one", frozenset({2}), now=NOW)
+    log.run("sweep", now=NOW, lived=MAX_EXPIRES + 86_399, limit=10)
 
     assert {1, 2} == log.run("released", "alice", "one")
+
+
+def test_no_clock_that_was_set_shortens_the_log(log):
+    log.run("release", "alice", "one", frozenset({1}), now=NOW)
+    log.run("sweep", now=NOW + 10**8, lived=30, limit=10)
+    log.home.crash()
+    log.open()
+    log.run("sweep", now=NOW + 10**8, lived=30, limit=10)
+
+    assert {1} == log.run("released", "alice", "one")
+
+
+def test_the_logs_clock_goes_on_by_little_and_through_restarts(log):
+    log.run("release", "alice", "one", frozenset({1}), now=NOW)
+    for _ in range(2):
+        for _ in range(24):
+            log.run("sweep", now=NOW, lived=1800, limit=10)
+            log.run("sweep", now=NOW, lived=1800, limit=10)
+        log.home.crash()
+        log.open()
+    log.run("sweep", now=NOW, lived=0, limit=10)
+
+    assert frozenset() == log.run("released", "alice", "one")
 
 
 def test_the_sweep_takes_at_most_so_many(log):
     for number in range(5):
         log.run("release", "alice", f"{number}", frozenset({0}), now=NOW)
-    log.run("sweep", now=NOW + 10**6, limit=2)
+    log.run("sweep", now=NOW, lived=10**6, limit=2)
 
     assert 3 == log.home.database.value("SELECT COUNT(*) FROM released")
 
@@ -134,9 +158,9 @@ def test_finishing_something_else_changes_nothing(log, names):
 
 def test_a_wrap_goes_when_its_own_hubs_word_about_expiry_has_come_true(log):
     wraps = [log.wrap(100, expires_at=NOW + 10), log.wrap(200, expires_at=NOW + 20)]
-    log.run("sweep", now=NOW + 9, limit=10)
+    log.run("sweep", now=NOW + 9, lived=0, limit=10)
     assert wraps == [log.run("wrap_at", log.block, offset) for offset in (100, 200)]
-    log.run("sweep", now=NOW + 10, limit=10)
+    log.run("sweep", now=NOW + 10, lived=0, limit=10)
 
     assert [None, wraps[1]] == [log.run("wrap_at", log.block, offset) for offset in (100, 200)]
     assert [bytes(64), block_of().server.reveal()[200:264]] == [log.bytes_at(wrap.span) for wrap in wraps]
@@ -144,6 +168,6 @@ def test_a_wrap_goes_when_its_own_hubs_word_about_expiry_has_come_true(log):
 
 def test_a_hub_can_not_make_a_wrap_last_longer_than_any_share_may(log):
     log.wrap(100, expires_at=1 << 45)
-    log.run("sweep", now=NOW + MAX_EXPIRES, limit=10)
+    log.run("sweep", now=NOW + MAX_EXPIRES, lived=0, limit=10)
 
     assert None is log.run("wrap_at", log.block, 100)
