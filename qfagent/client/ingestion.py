@@ -75,6 +75,7 @@ class Ingestion:
 
     def _enter(self, block: Block, dropped_at: Place | None) -> None:
         self._desk.ledger.ingest(block, own=Direction.USER)
+        self._desk.holdings.forget()
         self._desk.pins.pin(block.hub)
         if dropped_at is not None:
             self.leftovers.add(dropped_at, block.id)

@@ -140,8 +140,10 @@ class Tending:
     # --- registration
 
     async def _register_all(self) -> None:
-        now = trio.current_time()
-        new = await self._desk.committer.run(lambda: self._desk.holdings.at(self._hub.id, "new"))
+        holdings, now = self._desk.holdings, trio.current_time()
+        if holdings.is_settled(self._hub.id):
+            return
+        new = await self._desk.committer.run(lambda: holdings.new(self._hub.id))
         self._due = {holding.id: self._due[holding.id] for holding in new if holding.id in self._due}
         for holding in new:
             if self._due.get(holding.id, now) <= now:

@@ -71,6 +71,7 @@ class Holdings:
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database, self._ledger = database, ledger
         self._ready: dict[str, tuple[Holding, ...]] = {}
+        self._settled: set[str] = set()  # hubs at which no block waits for its registration
         self._seen_elsewhere: dict[str, int] = {}  # by block, when it was found to be used up
 
     def flush(self) -> None:
@@ -79,6 +80,18 @@ class Holdings:
     def forget(self) -> None:
         """Drops what memory holds: the blocks that are asked for with every message."""
         self._ready.clear()
+        self._settled.clear()
+
+    def is_settled(self, hub: str) -> bool:
+        """Whether it is known, without asking the disk, that no block at a hub is new."""
+        return hub in self._settled
+
+    def new(self, hub: str) -> list[Holding]:
+        """The blocks at a hub that wait for their registration, oldest first."""
+        found = self.at(hub, "new")
+        if not found:
+            self._settled.add(hub)
+        return found
 
     def ready(self, hub: str) -> tuple[Holding, ...]:
         """The registered blocks at a hub, oldest first; `proofs` may be out of date."""

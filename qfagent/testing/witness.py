@@ -8,7 +8,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from qfagent.client.exchange import METHOD, Sent
 from qfagent.dske import envelope, wire
@@ -19,6 +19,8 @@ from qfagent.dske.psrd import Block
 from qfagent.dske.secret import xor
 from qfagent.dske.spans import Span
 from qfagent.hub.exchange import Answer
+
+CELL: Final = 64  # bytes: uses are looked up by where they lie
 
 
 class Broken(AssertionError):
@@ -67,7 +69,8 @@ class Witness:
         self.answered: dict[str, list[Span]] = defaultdict(list)  # user spans, by block
         self._sent: dict[Which, Kept] = {}
         self._done: set[Which] = set()
-        self._uses: dict[tuple[str, Direction], list[_Use]] = defaultdict(list)
+        self._uses: dict[tuple[str, Direction, int], list[_Use]] = defaultdict(list)  # by the cells they touch
+        self._spent: dict[tuple[str, Direction], int] = {}
         self._answers: dict[bytes, str] = {}  # by the request's tag
 
     def learn(self, block: Block) -> None:
@@ -76,11 +79,7 @@ class Witness:
 
     def spent(self, block: str, direction: Direction) -> int:
         """The end of the highest byte that was seen in use, below those kept for proofs."""
-        user = direction is Direction.USER
-        limit = len(self.blocks[block].user) - PROOF_BYTES if user else len(self.blocks[block].server)
-        return max(
-            [use.span.end for use in self._uses[block, direction] if use.span.end <= limit], default=direction.first
-        )
+        return self._spent.get((block, direction), direction.first)
 
     def request(self, peer: str, sent: Sent, *, now: int) -> None:
         """A client's request has left."""
@@ -123,11 +122,21 @@ class Witness:
         _expect(genuine, "wrong-bytes", f"the tag at {auth.offset} of block {auth.block}, {direction.name}")
 
     def _use(self, block: str, direction: Direction, span: Span, content: bytes) -> None:
-        uses, use = self._uses[block, direction], _Use(span, content)
-        for other in uses:
-            if other.span.overlaps(span) and other != use:
-                raise Broken("span-used-twice", f"{span} and {other.span} of block {block}, {direction.name}")
-        uses.append(use)
+        use = _Use(span, content)
+        for cell in range(span.offset // CELL, -(-span.end // CELL)):
+            uses = self._uses[block, direction, cell]
+            for other in uses:
+                if other.span.overlaps(span) and other != use:
+                    raise Broken("span-used-twice", f"{span} and {other.span} of block {block}, {direction.name}")
+            if use not in uses:
+                uses.append(use)
+        if span.end <= self._limit(block, direction):
+            self._spent[block, direction] = max(span.end, self.spent(block, direction))
+
+    def _limit(self, block: str, direction: Direction) -> int:
+        """The end of what is not kept for proofs."""
+        pads = self.blocks[block]
+        return len(pads.user) - PROOF_BYTES if direction is Direction.USER else len(pads.server)
 
     def _pad(self, block: str, direction: Direction, span: Span) -> Pad:
         pads = (self.blocks[block].user.reveal(), self.blocks[block].server.reveal())

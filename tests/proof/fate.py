@@ -14,8 +14,10 @@ DAY = 86_400
 class Fate:
     """Strikes `mesh` again and again, every `pause` seconds on average."""
 
-    def __init__(self, mesh, liars, *, pause, blows):
-        self._mesh, self._liars, self._pause, self.chance = mesh, liars, pause, mesh.chance
+    pause = 120
+
+    def __init__(self, mesh, liars, *, blows):
+        self._mesh, self._liars, self.chance = mesh, liars, mesh.chance
         self._weights = blows
         self.blows = Counter()
 
@@ -23,7 +25,7 @@ class Fate:
         names, weights = list(self._weights), list(self._weights.values())
         async with trio.open_nursery() as nursery:
             while True:
-                await trio.sleep(self.chance.expovariate(1 / self._pause))
+                await trio.sleep(self.chance.expovariate(1 / self.pause))
                 [name] = self.chance.choices(names, weights)
                 self.blows[name] += 1
                 self._mesh.observer.happened("fate", name)

@@ -42,7 +42,7 @@ class Past:
 
     def __init__(self, mesh):
         self.mesh, self.chance = mesh, mesh.chance
-        self.tools = Tools(mesh, pause=10)
+        self.tools = Tools(mesh)
 
     async def begin(self):
         for number in range(HUBS):

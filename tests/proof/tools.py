@@ -49,8 +49,8 @@ class Book:
 class Tools:
     """Everybody who wants keys, each client every `pause` seconds on average."""
 
-    def __init__(self, mesh, *, pause):
-        self._mesh, self._pause, self.chance = mesh, pause, mesh.chance
+    def __init__(self, mesh, *, pause=10):
+        self._mesh, self.pause, self.chance = mesh, pause, mesh.chance
         self.book, self._uids = Book(), count(1000)
 
     async def work(self):
@@ -60,7 +60,7 @@ class Tools:
 
     async def _want_keys(self, name, nursery):
         while True:
-            await trio.sleep(self.chance.expovariate(1 / self._pause))
+            await trio.sleep(self.chance.expovariate(1 / self.pause))
             peer = self.chance.choice([other for other in self._mesh.clients if other != name])
             nursery.start_soon(self._make_and_tell, name, peer)
 

@@ -21,14 +21,23 @@ CALM = 3700.0  # seconds: longer than any back-off, and than the memory of a fet
 HUBS, CLIENTS, SPELLS, HOURS = 5, 3, 1, 1
 
 
-def play(seed, *, clients=CLIENTS, spells=SPELLS, hours=HOURS, blows=BLOWS):
-    """One mesh with 5 hubs; how often what happened, and the trace under "trace"."""
-    return seeded.run(partial(_play, clients=clients, spells=spells, hours=hours, blows=blows), seed)
+def _keep_silent(*_):
+    """Nobody waits."""
+
+
+def play(seed, *, clients=CLIENTS, spells=SPELLS, hours=HOURS, blows=BLOWS, tell=_keep_silent):
+    """One mesh with 5 hubs; how often what happened, and the trace under "trace". `tell` hears of it at each spell."""
+    return seeded.run(partial(_play, clients=clients, spells=spells, hours=hours, blows=blows, tell=tell), seed)
 
 
 def play_month(seed):
     """Thirty days of 5 hubs and 10 clients, with a calm after every day."""
-    return play(seed, clients=10, spells=30, hours=24)
+    return play(seed, clients=10, spells=30, hours=24, tell=_tell_of_a_day)
+
+
+def _tell_of_a_day(spell, summary):
+    made, out = summary["keys established"], summary["keys recovered"]
+    print(f"month, day {spell + 1}: {made:,} keys made, {out:,} handed out so far", flush=True)  # noqa: T201
 
 
 def play_time(seed):
@@ -36,16 +45,17 @@ def play_time(seed):
     return play(seed, blows=CLOCKS)
 
 
-async def _play(chance, *, clients, spells, hours, blows):
+async def _play(chance, *, clients, spells, hours, blows, tell):
     async with trio.open_nursery() as nursery:
         mesh = Mesh(nursery, chance)
         try:
             history = History(mesh, blows)
             await history.begin(clients)
-            for _ in range(spells):
+            for spell in range(spells):
                 await history.suffer(hours * 3600)
                 await history.calm_down()
                 await history.check()
+                tell(spell, history.summary())
             return history.summary()
         finally:
             nursery.cancel_scope.cancel()
@@ -59,8 +69,7 @@ class History:
         self.mesh, self.chance = mesh, mesh.chance
         self.k = self.chance.choice((2, 3))
         self._liars = []
-        self.tools = Tools(mesh, pause=self.chance.choice((60, 300, 1200)))
-        self.fate = Fate(mesh, self._liars, pause=self.chance.choice((30, 120, 600)), blows=blows)
+        self.tools, self.fate = Tools(mesh), Fate(mesh, self._liars, blows=blows)
         self._rights_clocks = blows is not CLOCKS
         self._size = self.chance.choice((16_384, 65_536))
 
@@ -79,7 +88,9 @@ class History:
         await self._supply()
 
     async def suffer(self, seconds):
-        """A spell of bad luck, in which everybody goes on to want keys."""
+        """A spell of bad luck, in which everybody goes on to want keys; each has a pace of its own."""
+        self.tools.pause = self.chance.choice((60, 300, 1200))
+        self.fate.pause = self.chance.choice((30, 120, 600))
         with trio.move_on_after(seconds):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.fate.strike)
