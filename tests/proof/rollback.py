@@ -4,6 +4,8 @@
 * Whoever restored a hub has thrown away the files of its pool: they may have been carried away since (ADR 50).
 """
 
+from functools import partial
+
 import trio
 
 from qfagent.dske.pad import Direction
@@ -18,20 +20,21 @@ SETTINGS = f"shares_required = {K}\nscan_interval = '60s'"
 PADS = "[hub.provisioner]\nuser_bytes = 32768\nserver_bytes = 32768"
 
 
+KINDS = ("client_restored", "client_cloned", "hub_restored", "clone_moved")
+
+
 def play(seed):
-    """One restore or clone; which, and how often whoever was turned back was stopped."""
-    return seeded.run(_play, seed)
+    """One restore or clone, by turns; which, and how often whoever was turned back was stopped."""
+    return seeded.run(partial(_play, kind=KINDS[seed % len(KINDS)]), seed)
 
 
-async def _play(chance):
+async def _play(chance, *, kind):
     async with trio.open_nursery() as nursery:
         mesh = Mesh(nursery, chance)
         try:
             past = Past(mesh)
             await past.begin()
-            return await getattr(
-                past, chance.choice(("client_restored", "client_cloned", "clone_moved", "hub_restored"))
-            )()
+            return await getattr(past, kind)()
         finally:
             nursery.cancel_scope.cancel()
             mesh.close()
