@@ -22,14 +22,14 @@ async def test_a_clock_that_was_ahead_for_a_minute_brings_no_key_back(connected)
     network = await connected(hubs=4)
     alice, bob = network.clients["alice"].client, network.clients["bob"]
     for late in ("h3", "h4"):
-        network.hubs[late].reachable = False
+        await network.hubs[late].crash()
     [(key_id, key)] = await alice.generator.establish("bob")
     assert (key_id, key) == (await bob.client.recoverer.recover(key_id, peer="alice", uid=0))[1]
 
     for seconds in (30 * DAY, 0):
         await start_with_clock_ahead(bob, seconds=seconds)
     for late in ("h3", "h4"):
-        network.hubs[late].reachable = True
+        await network.hubs[late].boot()
     await trio.sleep(600)
 
     with pytest.raises(KeyGone):
