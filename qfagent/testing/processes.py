@@ -46,6 +46,7 @@ class AgentProcess:
 
     def start(self) -> None:
         """Starts it; `wait_up` waits for it."""
+        assert self._process is None or self._process.poll() is not None, "one at a time, so that none is left behind"
         with self.log.open("ab") as log:
             command = [*self.prefix, sys.executable, "-m", "qfagent", "run", "--config", str(self.config)]
             self._process = subprocess.Popen(  # noqa: S603  # our own agent

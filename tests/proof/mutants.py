@@ -118,6 +118,8 @@ async def careless(self, made):
 Generator._log = careless
 """
 IN_PROCESS = "from pytest import MonkeyPatch as M; from tests.power.mutants import {0}; {0}.patch(M())"
+OBLIVIOUS = "from qfagent.store.keys import KeyLog; KeyLog.release = lambda *_, **_now: None"
+UNKEPT = "from qfagent.store.shares import Shares; Shares.put = lambda *_, **_now: None"
 SLUGGISH = """
 import trio
 from qfagent.agent import Frame
@@ -186,6 +188,16 @@ MUTANTS = {
         _nothing,
         frozenset({"span-used-twice"}),
         partial(kills.play, kills=1, prefix=breaking(IN_PROCESS.format("TakenWithoutMovingOn"))),
+    ),
+    "an agent that forgets which keys are out": Mutant(
+        _nothing,
+        frozenset({"key-released-twice"}),
+        partial(kills.play, kills=1, prefix=breaking(OBLIVIOUS)),
+    ),
+    "an agent that acknowledges shares and keeps none": Mutant(
+        _nothing,
+        frozenset({"key-lost"}),
+        partial(kills.play, kills=1, prefix=breaking(UNKEPT)),
     ),
     "an agent that is slow to say how it is": Mutant(
         _nothing, frozenset({"too-slow"}), partial(load.play, seconds=8, busy=5, prefix=breaking(SLUGGISH))

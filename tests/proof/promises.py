@@ -34,7 +34,7 @@ PROMISES = {
     "whole": Promise("never a wrong key; a key once all is calm", whole.play, 16, 2_000),
     "month": Promise("the same, for a month of 5 hubs and 10 clients", whole.play_month, 0, 1),
     "time": Promise("whatever the clocks say", whole.play_time, 4, 500),
-    "kills": Promise("nothing lost, nothing reused, when processes are killed", kills.play, 2, 100),
+    "kills": Promise("nothing lost, nothing reused, when processes are killed", kills.play, 2, 50),
     "rollback": Promise("restored and cloned machines are stopped, and reuse nothing", rollback.play, 40, 4_000),
     "messages": Promise("nobody gets in by a message", messages.play, 4, 1_000),
     "callers": Promise("nobody gets in by the socket", callers.play, 2, 20),

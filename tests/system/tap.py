@@ -14,6 +14,7 @@ from collections import defaultdict
 AUTH = re.compile(
     rb"\ndske-(?:auth|proof): block=(\w{32}); offset=(\d+); length=(\d+); seen=\d+; tag=\w{32}\r", re.IGNORECASE
 )
+PIECE = 256  # bytes
 LENGTH = re.compile(rb"\ncontent-length: (\d+)\r", re.IGNORECASE)
 
 
@@ -23,12 +24,14 @@ class Record:
     def __init__(self):
         self._lock = threading.Lock()
         self._uses = defaultdict(list)  # (block, direction) -> [(start, end, content)]
+        self._near = defaultdict(set)  # the same by (block, direction, piece of the pad), to be found fast
         self.violations = []
         self.messages = 0
 
     def use(self, block, direction, start, end, content):
         with self._lock:
-            for other_start, other_end, other in self._uses[block, direction]:
+            near = [self._near[block, direction, piece] for piece in range(start // PIECE, -(-end // PIECE))]
+            for other_start, other_end, other in set().union(*near):
                 if (
                     start < other_end
                     and other_start < end
@@ -36,6 +39,8 @@ class Record:
                 ):
                     self.violations.append((block, direction, (start, end), (other_start, other_end)))
             self._uses[block, direction].append((start, end, content))
+            for uses in near:
+                uses.add((start, end, content))
 
     def message(self, direction, head, body, *, whole):
         self.messages += 1
