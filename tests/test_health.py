@@ -326,6 +326,17 @@ async def test_a_pool_that_may_not_be_filled_because_too_many_files_are_out_is_n
     assert "3 pool files" in (await hub_report.issues(hub.hub))["handed-out-limit"]
 
 
+@pytest.mark.parametrize("report", [hub_report.report, hub_report.issues])
+async def test_what_a_hub_says_of_itself_waits_for_the_store_once(network, monkeypatch, report):
+    """A round of the store may wait for the disk; before, the hub's status waited for five of them."""
+    hub, rounds = await network.add_hub("h1"), []
+    run = hub.hub.run
+    monkeypatch.setattr(hub.hub, "run", lambda operation: rounds.append(operation) or run(operation))
+    await report(hub.hub)
+
+    assert 1 == len(rounds)
+
+
 async def test_a_pool_that_can_not_be_filled_is_named_until_it_can(network):
     hub = await network.add_hub("h1")
     hub.disk.fail("create", 28, times=10**9)

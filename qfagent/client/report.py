@@ -98,7 +98,10 @@ async def report(client: Client, *, inbox: str) -> ClientReport:
 
 async def report_hubs(client: Client) -> list[HubReport]:
     """Every hub that is known."""
-    levels = await client.desk.committer.run(client.desk.holdings.levels)
+    return _report_hubs(client, await client.desk.committer.run(client.desk.holdings.levels))
+
+
+def _report_hubs(client: Client, levels: list[Level]) -> list[HubReport]:
     left = by_hub(levels)
     hubs = sorted(client.known(), key=lambda hub: hub.id)
     return [_report_hub(client, hub, levels, left.get(hub.id, Left())) for hub in hubs]
@@ -122,7 +125,7 @@ async def report_ledger(client: Client) -> list[LedgerEntry]:
 async def issues(client: Client) -> dict[str, str]:
     """What an operator should see to, by code."""
     levels = await client.desk.committer.run(client.desk.holdings.levels)
-    hubs, k = await report_hubs(client), client.desk.settings().shares_required
+    hubs, k = _report_hubs(client, levels), client.desk.settings().shares_required
     serving = {hub.id for hub in client.hubs()}
     left = {hub: of for hub, of in by_hub(levels).items() if hub in serving}
     empty = {hub for hub, of in left.items() if min(of.user, of.server) < LEAST}

@@ -29,25 +29,28 @@ class HubStatus(msgspec.Struct, frozen=True):
 
 async def report(hub: Hub) -> HubStatus:
     """The hub's part of the status."""
-    clients = await hub.run(hub.books.clients.count)
-    return HubStatus(hub.id, hub.door.address, clients, hub.shares, await report_pool(hub), hub.address)
+    clients, pool = await hub.run(lambda: (hub.books.clients.count(), _pool(hub)))
+    return HubStatus(hub.id, hub.door.address, clients, hub.shares, pool, hub.address)
 
 
 async def report_pool(hub: Hub) -> PoolReport:
     """The pool."""
-    ready, out = await hub.run(lambda: (hub.books.clients.with_handout("ready"), hub.books.clients.with_handout("out")))
+    return await hub.run(lambda: _pool(hub))
+
+
+def _pool(hub: Hub) -> PoolReport:
+    ready, out = (hub.books.clients.with_handout(where) for where in ("ready", "out"))
     return PoolReport(tuple(f"{client.name}.json" for client in ready), hub.target, len(out))
 
 
 async def issues(hub: Hub) -> dict[str, str]:
     """What an operator should see to, by code."""
+    pool, waiting = await hub.run(lambda: (_pool(hub), hub.books.clients.waiting()))
     found = hub.door.issues
     if hub.provisioner.problem is not None:
         found["pool-problem"] = f"the pool can't be filled: {hub.provisioner.problem}"
-    pool = await report_pool(hub)
     if len(pool.files) < pool.target and len(pool.files) + pool.handed_out >= hub.most_handed_out:
         found["handed-out-limit"] = f"{pool.handed_out} pool files are with somebody who has not registered"
-    waiting = await hub.run(hub.books.clients.waiting)
     if waiting:
         names = ", ".join(sorted(f"{client.wanted} ({client.id})" for client in waiting))
         found["approval-waiting"] = f"waiting for approval: {names}"

@@ -173,6 +173,18 @@ def test_the_daemon_may_have_as_many_files_as_the_system_permits():
     assert int(run(sys.executable, "-c", script).stdout) == expected
 
 
+def test_a_full_collection_need_not_look_at_what_was_there_at_the_start(tmp_path):
+    (tmp_path / "state").touch()  # so that it ends at once
+    (tmp_path / "agent.toml").write_text(f'role = "hub"\nstate_dir = "{tmp_path}/state"\n[hub]\nfqdn = "127.0.0.1"\n')
+    script = (
+        "import argparse, gc, sys; from contextlib import suppress; from qfagent.cli.run import run\n"
+        "with suppress(Exception): run(argparse.Namespace(config=sys.argv[1]))\n"
+        "print(gc.get_freeze_count() > 10 * len(gc.get_objects()))"
+    )
+
+    assert "True\n" == run(sys.executable, "-c", script, tmp_path / "agent.toml").stdout
+
+
 def test_what_fails_inside_the_nurseries_is_one_line_too(agents):
     path = agents.write("hub", HUB)
     agents.start("hub")
