@@ -328,7 +328,7 @@ async def test_a_pool_that_may_not_be_filled_because_too_many_files_are_out_is_n
 
 @pytest.mark.parametrize("report", [hub_report.report, hub_report.issues])
 async def test_what_a_hub_says_of_itself_waits_for_the_store_once(network, monkeypatch, report):
-    """A round of the store may wait for the disk; before, the hub's status waited for five of them."""
+    """A round of the store may wait for the disk; before, the hub's status waited for four of them."""
     hub, rounds = await network.add_hub("h1"), []
     run = hub.hub.run
     monkeypatch.setattr(hub.hub, "run", lambda operation: rounds.append(operation) or run(operation))

@@ -52,7 +52,7 @@ class Crowd:
             await trio.sleep(60)
 
     async def fetch(self, number, data):
-        """A client at work: it registers, and then asks every other second for what waits."""
+        """A client at work: it registers, and then asks again and again for what waits."""
         voice = Voice(None, psrd.decode(data.encode()))
         async with await self._connect(number) as stream:
             name = f"peer-{number}"
@@ -62,7 +62,7 @@ class Crowd:
             while True:
                 message = voice.message(wire.FETCH, {"secrets": [{"generator": "peer-0"}]})
                 await self._ask(stream, _worded(message), "fetch")
-                await trio.sleep(2)
+                await trio.sleep(self.told["pause"])
 
     async def slow(self, number):
         async with await self._connect(number) as stream:
