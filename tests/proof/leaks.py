@@ -2,7 +2,7 @@
 
 * Known are all pads, all keys and all shares; searched for in raw, hex and base64 at every alignment.
 * Searched are logs, answers and errors, events, metrics, status, backups, every file but pads and PSRD files, and what
-  /proc shows of the processes. A core dump is not made.
+  /proc shows of the processes. The kernel makes no core dump, though it is permitted to.
 """
 
 import http.client
@@ -10,10 +10,12 @@ import io
 import json
 import os
 import random
+import resource
 import signal
 import tempfile
 import tomllib
 from collections import Counter
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qfagent.errors import AgentError
@@ -23,17 +25,40 @@ from tests.proof.fleets import Tapped
 from tests.proof.search import Needles
 
 PROC = ("cmdline", "environ", "comm", "status", "maps", "limits")
+HOLDERS = {"pads", "psrd-in", "psrd-out", "rejected"}
 PAGES = {
     "client": ("status", "hubs", "psrd", "ledger", "peers", "events/recent", "backup"),
     "hub": ("status", "clients", "pool", "events/recent", "backup"),
 }
 
 
+def lacks_cores():
+    """What keeps this machine from making a core dump where it would be found, if anything."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    if pattern.startswith(("|", "/")):
+        return f"core dumps go elsewhere: {pattern}"
+    return None if resource.getrlimit(resource.RLIMIT_CORE)[1] else "core dumps are forbidden to all"
+
+
+@contextmanager
+def cores_permitted():
+    """Whoever is started meanwhile may leave core dumps, unless it forbids them to itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
 def play(seed, *, prefix=()):
     """One session; how much was searched for how much."""
     with tempfile.TemporaryDirectory(prefix="qf-", dir="/tmp") as folder:
         (temporary := Path(folder, "tmp")).mkdir()
-        with Tapped(Path(folder), pad=8192, prefix=("env", f"TMPDIR={temporary}", *prefix)) as fleet:
+        with (
+            cores_permitted(),
+            Tapped(Path(folder), pad=8192, prefix=("env", "-C", temporary, f"TMPDIR={temporary}", *prefix)) as fleet,
+        ):
             fleet.begin()
             session = Session(fleet, random.Random(seed))
             session.live()
@@ -80,10 +105,14 @@ class Session:
 
     def check_cores(self):
         """An agent that dies of a fault leaves no memory behind."""
+        with suppress(PermissionError):  # who may, lifts even the limit that the agent has set itself
+            resource.prlimit(self.alice.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        os.kill(self.alice.pid, signal.SIGABRT)
+        died = os.waitid(os.P_PID, self.alice.pid, os.WEXITED | os.WNOWAIT)
+        _expect(died.si_code == os.CLD_KILLED, "an agent that died has dumped its memory")
+        self.alice.kill()
         limits = self.let_out["alice /proc/limits"].decode()
         core = next(line for line in limits.splitlines() if "core file" in line)
-        os.kill(self.alice.pid, signal.SIGABRT)
-        self.alice.kill()
         _expect(core.split()[4:6] == ["0", "0"], f"core dumps are permitted: {core}")
 
     def _bad_files(self):
@@ -141,15 +170,19 @@ def _search(fleet, let_out, temporary):
         found = needles.found_in(data)
         _expect(not found, f"{place} shows {sorted(found)[:3]}")
     _expect(not list(temporary.iterdir()), "temporary files are left")
-    return Counter(places=len(everything), KiB=sum(map(len, everything.values())) >> 10, windows=len(needles))
+    return Counter(places=len(everything), KiB=sum(map(len, everything.values())) >> 10, words=len(needles))
 
 
 def _files(fleet):
     """Every file that the agents have written, but those that are there to hold PSRD."""
     for path in fleet._folder.rglob("*"):
-        holds_psrd = {"pads", "psrd-in", "psrd-out", "rejected"} & set(path.parts)
-        if path.is_file() and (not holds_psrd or path.name.endswith(".reason.json")):
+        if path.is_file() and not holds_psrd(path):
             yield path
+
+
+def holds_psrd(path):
+    """Whether a file is there to hold pads."""
+    return bool(HOLDERS & set(path.parts)) and not path.name.endswith(".reason.json")
 
 
 def _expect(holds, detail):

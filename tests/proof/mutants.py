@@ -17,7 +17,20 @@ from qfagent.store.keys import KeyLog
 from qfagent.store.shares import Shares
 from qfagent.store.store import Store
 from tests.power import mutants as power
-from tests.proof import arithmetic, callers, inputs, kills, leaks, load, messages, remains, requests, rollback, whole
+from tests.proof import (
+    arithmetic,
+    callers,
+    inputs,
+    kills,
+    leaks,
+    load,
+    messages,
+    remains,
+    requests,
+    rollback,
+    suite,
+    whole,
+)
 from tests.proof.fate import CLOCKS, Fate
 from tests.proof.fleets import breaking
 from tests.threats.test_lying_hubs import LIES
@@ -25,7 +38,8 @@ from tests.threats.test_lying_hubs import LIES
 _small = partial(whole.play, clients=2, hours=0.5)
 
 
-LET_IN, WRONG = frozenset({"let-in"}), frozenset({"wrong-arithmetic"})
+LET_IN, LEAKED, WRONG = frozenset({"let-in"}), frozenset({"leaked"}), frozenset({"wrong-arithmetic"})
+SMALL = "tests/client/test_keys.py::test_two_callers_at_once_each_get_their_own_key_of_a_secret"
 
 
 class Mutant(NamedTuple):
@@ -117,6 +131,7 @@ async def careless(self, made):
     await log(self, made)
 Generator._log = careless
 """
+DUMPABLE = "from qfagent.cli import run; run.harden = lambda: None"
 IN_PROCESS = "from pytest import MonkeyPatch as M; from tests.power.mutants import {0}; {0}.patch(M())"
 OBLIVIOUS = "from qfagent.store.keys import KeyLog; KeyLog.release = lambda *_, **_now: None"
 UNKEPT = "from qfagent.store.shares import Shares; Shares.put = lambda *_, **_now: None"
@@ -183,7 +198,13 @@ MUTANTS = {
         callers.play,
         needs=callers.lacks,
     ),
-    "an agent that logs a key": Mutant(_nothing, frozenset({"leaked"}), partial(leaks.play, prefix=breaking(CARELESS))),
+    "an agent that logs a key": Mutant(_nothing, LEAKED, partial(leaks.play, prefix=breaking(CARELESS))),
+    "an agent that leaves a core dump": Mutant(
+        _nothing, LEAKED, partial(leaks.play, prefix=breaking(DUMPABLE)), needs=leaks.lacks_cores
+    ),
+    "an agent that logs a key, in some test": Mutant(
+        _nothing, LEAKED, partial(suite.play, tests=(SMALL,), broken=CARELESS)
+    ),
     "an agent that takes spans twice": Mutant(
         _nothing,
         frozenset({"span-used-twice"}),

@@ -16,6 +16,7 @@ from tests.proof import (
     remains,
     requests,
     rollback,
+    suite,
     whole,
 )
 
@@ -40,6 +41,7 @@ PROMISES = {
     "callers": Promise("nobody gets in by the socket", callers.play, 2, 20),
     "remains": Promise("nothing that was spent is left on the disk", remains.play, 1, 50),
     "leaks": Promise("no secret gets into anything that agents let out", leaks.play, 1, 100),
+    "suite": Promise("no secret gets into anything that the whole test suite lets out", suite.play, 0, 1),
     "inputs": Promise("no input breaks a parser", inputs.play, 60, 2_000),
     "fuzz": Promise("no input breaks a parser, with an eye on what is covered", fuzz.play, 0, 900),
     "requests": Promise("no request breaks an agent", requests.play, 6, 1_000),

@@ -51,15 +51,15 @@ def _search(fleet, raw, chance):
     spent = list(fleet.spent())
     needles = Needles()
     for block, offset, data in spent:
-        needles.add_raw(f"the span at {offset} of block {block}", data)
+        needles.add(f"the span at {offset} of block {block}", data)
     for key in fleet.keys:
         needles.add("a key", key)
     for file in fleet.files:
         for at in (chance.randrange(1000, len(file) - 200) for _ in range(500)):
-            needles.add_raw("a dropped file", file[at : at + 48])
+            needles.add("a dropped file", file[at : at + 48])
     found = needles.found_in(raw)
     if found:
-        raise Broken("left-behind", f"{len(found)} of {len(spent)} spans and more: {sorted(found)[:3]}")
+        raise Broken("left-behind", f"of {len(spent)} spans and more: {sorted(found)[:3]}")
     _check_sight(fleet, raw)
     return {
         "spans": len(spent),
@@ -72,7 +72,7 @@ def _search(fleet, raw, chance):
 def _check_sight(fleet, raw):
     for block in fleet.blocks.values():
         needles = Needles()
-        needles.add_raw("unspent", block.user.reveal()[-128:-64])
+        needles.add("unspent", block.user.reveal()[-128:-64])
         if not needles.found_in(raw):
             raise Broken("blind", f"the unspent end of block {block.id} should be there, and is not found")
 
