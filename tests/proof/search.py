@@ -8,16 +8,15 @@
 
 import binascii
 import re
+import warnings
 from itertools import islice
 
 WORD = 8  # bytes
 PIECE = 16  # bytes that are compared before anything is called found
 WHOLE = 4096  # bytes; of what is longer, only every sixth word is known
 CHUNK, OVERLAP = 1 << 24, 1 << 10
-ESCAPE = re.compile(rb"\\\\(?:x([0-9a-f]{2})|([nrt\\\\'\"]))")
 HEX = re.compile(rb"[0-9a-fA-F]{32,}")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
-PLAIN = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _GAP = bytes(PIECE)
 
@@ -66,16 +65,18 @@ def _words(data, shift=0):
 def _forms(data):
     """The data, and what it may be an encoding of."""
     yield "", data
-    if b"\\x" in data:
-        once = ESCAPE.sub(_unescaped, data)
+    if b"\\" in data:
+        once = _unescaped(data)
         yield " in escapes", once
-        yield " in escapes twice", ESCAPE.sub(_unescaped, once)  # as in JSON
+        yield " in escapes twice", _unescaped(once)  # as in JSON
     yield " in hex", _GAP.join(_from_hex(data))
     yield " in base64", _GAP.join(_from_base64(data))
 
 
-def _unescaped(found):
-    return bytes.fromhex(found[1].decode()) if found[1] else PLAIN.get(found[2], found[2])
+def _unescaped(data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes that there are not
+        return data.decode("unicode_escape", "replace").encode("latin-1", "replace")
 
 
 def _from_hex(data):

@@ -41,12 +41,12 @@ def test_a_secret_is_found_in_every_form_wherever_it_begins(needles, form, name,
 
 
 def test_a_secret_is_found_where_two_chunks_meet(needles):
-    for at in ((1 << 24) - 40, (1 << 24) - 9, 1 << 24):
+    for at in ((1 << 24) - 9, 1 << 24):
         assert {"the key"} == needles.found_in(bytes(at) + KEY + bytes(9))
 
 
 def test_nothing_is_found_where_nothing_is(needles):
-    text = CHANCE.randbytes(1 << 20)
+    text = CHANCE.randbytes(1 << 17)
 
     assert set() == needles.found_in(b"".join(form(text) for form in FORMS.values()))
 
