@@ -25,17 +25,18 @@ class Needles:
     """What must not be found, by name."""
 
     def __init__(self):
-        self._words, self._secrets = set(), []
+        self._words, self._secrets = {}, []  # a word -> the number of the last secret that has it
 
     def __len__(self):
         return len(self._words)
 
     def add(self, name, data):
-        """A secret, unless it is not random."""
+        """A secret, unless it is not random; one that is a part of another is added before it."""
         if len(set(data)) < min(len(data), 256) // 2:
             return
+        words = _words(data)[:: 1 if len(data) <= WHOLE else 6]
+        self._words.update(dict.fromkeys(words, len(self._secrets)))
         self._secrets.append((name, data))
-        self._words.update(_words(data)[:: 1 if len(data) <= WHOLE else 6])
 
     def found_in(self, data):
         """The names of what stands in the data, and how it stands there."""
@@ -46,15 +47,16 @@ class Needles:
         for form, text in _forms(data):
             for shift in range(WORD):
                 words = _words(text, shift)
-                if not self._words.isdisjoint(words):
-                    hits = (shift + WORD * number for number, word in enumerate(words) if word in self._words)
-                    names = filter(None, (self._name_of(text[at : at + PIECE]) for at in hits))
-                    yield from (f"{name}{form}" for name in islice(names, 1))
+                if not self._words.keys().isdisjoint(words):
+                    places = ((shift + WORD * number, word) for number, word in enumerate(words) if word in self._words)
+                    hits = (self._name_of(text[at : at + PIECE], word) for at, word in places)
+                    yield from (f"{name}{form}" for name in islice(filter(None, hits), 1))
 
-    def _name_of(self, piece):
-        """Whose it is; None if it was an accident."""
+    def _name_of(self, piece, word):
+        """Whose it is, if more than a word of it is."""
+        name, data = self._secrets[self._words[word]]
         is_telling = len(piece) == PIECE and len(set(piece)) > PIECE // 2
-        return next((name for name, data in self._secrets if is_telling and piece in data), None)
+        return name if is_telling and piece in data else None
 
 
 def _words(data, shift=0):

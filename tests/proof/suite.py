@@ -155,7 +155,7 @@ def _told(report):
 
 def _search(suite, seen):
     needles, size, known = Needles(), 0, set()
-    for where, exposed, data in suite.secrets():
+    for where, exposed, data in sorted(suite.secrets(), key=lambda noted: len(noted.data)):
         _expect(not exposed, f"an agent may leave a core dump of what {where} knows")
         if hash(data) not in known:
             known.add(hash(data))
