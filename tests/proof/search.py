@@ -9,7 +9,7 @@
 import binascii
 import re
 import warnings
-from itertools import islice
+from itertools import islice, pairwise
 
 WORD = 8  # bytes
 PIECE = 16  # bytes that are compared before anything is called found
@@ -32,7 +32,7 @@ class Needles:
 
     def add(self, name, data):
         """A secret, unless it is not random; one that is a part of another is added before it."""
-        if len(set(data)) < min(len(data), 256) // 2:
+        if not _is_random(data):
             return
         words = _words(data)[:: 1 if len(data) <= WHOLE else 6]
         self._words.update(dict.fromkeys(words, len(self._secrets)))
@@ -57,6 +57,13 @@ class Needles:
         name, data = self._secrets[self._words[word]]
         is_telling = len(piece) == PIECE and len(set(piece)) > PIECE // 2
         return name if is_telling and piece in data else None
+
+
+def _is_random(data):
+    """Whether neither the bytes nor the steps between them repeat themselves."""
+    start = data[:256]
+    steps = [(after - before) % 256 for before, after in pairwise(start)]
+    return min(len(set(start)), len(set(steps))) >= len(start) // 2
 
 
 def _words(data, shift=0):
