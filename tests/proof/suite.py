@@ -8,6 +8,7 @@
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,9 @@ RECORDER = Path(__file__).with_name("recorder")
 MUTANTS = "tests/proof/test_mutants.py"  # which leak on purpose
 BLOCK_ID, MIN_PAD = 16, 1024  # bytes; a pad begins with what is public
 BY_RIGHT = {"image", "token"}  # a file system with pads in it; a token that a seed makes as it makes a pad
-PSRD = b'{"version":2,"security_hub_fqdn":'  # tests carry such files under many names, and cut them short
+PSRD = re.compile(
+    rb'\{\s*"version":\s*2,\s*"security_hub_fqdn":'
+)  # tests carry such files under many names, and cut them short
 SHOWN = ("cmdline", "environ", "comm")
 GLANCE = 0.1  # seconds
 
@@ -88,7 +91,7 @@ class Suite:
                 yield path
 
     def _may_show(self, path):
-        return holds_psrd(path) or path.name in BY_RIGHT or path.read_bytes().startswith(PSRD)
+        return holds_psrd(path) or path.name in BY_RIGHT or PSRD.match(path.read_bytes()) is not None
 
     def _environment(self, seed, broken):
         return os.environ | {
