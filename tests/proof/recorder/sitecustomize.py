@@ -59,7 +59,8 @@ class Recorder:
         shutil.rmtree = self._removed(shutil.rmtree)
 
     def say_how_it_was_started(self):
-        self._say("started", agent=self._is_agent, argv=sys.orig_argv, environ=dict(os.environ))
+        environ = {name: value for name, value in os.environ.items() if not name.endswith("_key")}  # a transcript's own
+        self._say("started", agent=self._is_agent, argv=sys.orig_argv, environ=environ)
 
     def _drawn(self, draw, *, first):
         @wraps(draw)
