@@ -1,6 +1,6 @@
 """Searching for secrets in any amount of bytes: as they are, in Python's escapes, in hex, in base64, at any alignment.
 
-* Of secrets of up to 4 KiB any 23 bytes in a row are found, of longer ones any 63, in whatever form.
+* Of secrets of up to 4 KiB any 27 bytes in a row are found, of longer ones any 67, in whatever form.
 * Whatever in the haystack looks encoded is decoded, from each of its first digits on; the secrets stay as they are, so
   there may be gigabytes of them. Eight of their bytes at a time are known, as one number.
 * What is not random is not looked for: zeros stand everywhere.
@@ -12,7 +12,7 @@ import warnings
 from itertools import islice, pairwise
 
 WORD = 8  # bytes
-PIECE = 16  # bytes that are compared before anything is called found
+PIECE = 20  # bytes that are compared before anything is called found: more than an id, which a seed may make as pads
 WHOLE = 4096  # bytes; of what is longer, only every sixth word is known
 CHUNK, OVERLAP = 1 << 24, 1 << 10
 HEX = re.compile(rb"[0-9a-fA-F]{32,}")
