@@ -7,6 +7,7 @@ from tests.power import plays
 from tests.proof import (
     arithmetic,
     callers,
+    cuts,
     fuzz,
     inputs,
     kills,
@@ -36,6 +37,7 @@ PROMISES = {
     "month": Promise("the same, for a month of 5 hubs and 10 clients", whole.play_month, 0, 1),
     "time": Promise("whatever the clocks say", whole.play_time, 4, 500),
     "kills": Promise("nothing lost, nothing reused, when processes are killed", kills.play, 2, 50),
+    "cuts": Promise("the same, when the power of a machine with a real kernel is cut", cuts.play, 0, 10),
     "rollback": Promise("restored and cloned machines are stopped, and reuse nothing", rollback.play, 40, 4_000),
     "messages": Promise("nobody gets in by a message", messages.play, 4, 1_000),
     "callers": Promise("nobody gets in by the socket", callers.play, 2, 20),
