@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from qfagent.testing.witness import Broken
-from tests.proof import guest
+from tests.proof import guest, image
 from tests.proof.account import Account
 from tests.proof.guest import Guest
 from tests.proof.volatile import Disk
@@ -50,7 +50,7 @@ class Life:
 
     def __init__(self, folder, chance):
         self._folder, self._chance = folder, chance
-        guest.write_image(folder / "image")
+        image.write(folder / "image")
         self.disk, self.account = Disk(_ext4(folder / "ext4")), Account()
 
     def cut(self, *, broken="", early=EARLY, changes=1500):

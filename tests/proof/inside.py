@@ -41,15 +41,20 @@ UP = 1
 
 def main():
     """All that this machine does; it never ends by itself."""
-    processes.PATIENCE = 180.0
+    processes.PATIENCE = 600.0
     _prepare()
     line = Line()
-    try:
-        House(line, line.hear()).live()
-    except Exception:  # noqa: BLE001  # whatever it was, it is to be heard outside
-        line.say("failed", traceback.format_exc())
+    _heard(line, House(line, line.hear()).live)
     while True:
         time.sleep(3600)
+
+
+def _heard(line, act, *args):
+    """Does something that does not end; if it does, that is to be heard outside."""
+    try:
+        act(*args)
+    except Exception:  # noqa: BLE001  # whatever it was
+        line.say("failed", traceback.format_exc())
 
 
 def _prepare():
@@ -135,7 +140,8 @@ class House(Fleet):
         self._claim()
         self._line.say("checked")
         for generator, recoverer in ((CLIENTS, CLIENTS[::-1]) * 2)[:3]:
-            threading.Thread(target=self._work, args=(generator, recoverer)).start()
+            work = (self._line, self._work, generator, recoverer)
+            threading.Thread(target=_heard, args=work).start()
         while True:
             time.sleep(SUPPLIED)
             self._supply(*random.choice(PAIRS))
