@@ -16,6 +16,7 @@ from tests.proof.volatile import Server
 
 LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
 MEMORY = 768  # MiB
+BESIDE = ("nice", "-n", "10", "setpriv", "--pdeathsig", "KILL")  # it yields to others, and ends with us
 
 
 def lacks():
@@ -85,19 +86,7 @@ class Guest:
     def _command(self):
         node = f"driver=nbd,node-name=disk,server.type=unix,server.path={self._folder}/disk"
         return [
-            *(
-                "nice",
-                "-n",
-                "10",
-                "setpriv",
-                "--pdeathsig",
-                "KILL",
-                _qemu(),
-                "-L",
-                FROM / "usr/share/qemu",
-                "-L",
-                FROM / "usr/share/seabios",
-            ),
+            *(*BESIDE, _qemu(), "-L", FROM / "usr/share/qemu", "-L", FROM / "usr/share/seabios"),
             *("-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", str(MEMORY), "-no-reboot"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{self._folder}/console"),
             *("-kernel", kernel(), "-initrd", self._image, "-append", "console=ttyS0 quiet panic=-1 rdinit=/init"),
