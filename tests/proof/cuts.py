@@ -16,11 +16,12 @@ from qfagent.testing.witness import Broken
 from tests.proof import guest, image
 from tests.proof.account import Account
 from tests.proof.guest import Guest
-from tests.proof.volatile import Disk
+from tests.proof.volatile import Disk, Sectors
 
 SIZE = 192 << 20
 CUTS = 10
 EARLY = 0.3  # of the cuts come before all that is owed was shown
+START, WORK = 600, 1500  # changes of the disk, of which one is the last
 PATIENCE = 900  # seconds until a machine that makes no change is one that stands still
 UNSYNCED = """
 import os
@@ -53,15 +54,15 @@ class Life:
         image.write(folder / "image")
         self.disk, self.account = Disk(_ext4(folder / "ext4")), Account()
 
-    def cut(self, *, broken="", early=EARLY, changes=1500):
+    def cut(self):
         """Starts the machine, and cuts its power after some changes to its disk."""
-        is_early = self._chance.random() < early
+        is_early = self._chance.random() < EARLY
         if is_early:
-            self.disk.cut_after(self._chance.randrange(600))
-        for what, *_ in self._run(broken):
+            self.disk.cut_after(self._chance.randrange(START))
+        for what, *_ in self._run():
             if what == "checked" and not is_early:
-                self.disk.cut_after(self._chance.randrange(changes))
-        self.disk.restart(self._chance)
+                self.disk.cut_after(self._chance.randrange(WORK))
+        self.disk.restart(Sectors(self._chance))
         self.account.counts["cuts"] += 1
         self.account.counts["writes in the cache at a cut"] += self.disk.unflushed
 
@@ -70,18 +71,19 @@ class Life:
         for what, *_ in self._run():
             if what == "checked":
                 break
-        self.disk.restart(self._chance)
+        self.disk.restart(Sectors(self._chance))
 
     def see(self, *, lies):
-        """Raises Broken unless a loss is found."""
+        """Raises Broken if a loss is not found, or if it shows before anything was lost."""
         unharmed = dict(self.account.counts)
+        self._lose(lies)
         try:
-            self._lose(lies)
+            self.check()
         except Broken:
             self.account.counts.clear()
             self.account.counts.update(unharmed)
-            return
-        raise Broken("blind", "a disk that lies" if lies else "agents that don't sync")
+        else:
+            raise Broken("blind", "a disk that lies" if lies else "agents that don't sync")
 
     def _lose(self, lies):
         for what, *_ in self._run("" if lies else UNSYNCED):
@@ -89,8 +91,7 @@ class Life:
                 self.disk.lies = lies
                 self.disk.cut_after(200 if lies else 20)
         self.disk.lies = False
-        self.disk.restart(Random(3))
-        self.check()
+        self.disk.restart(Sectors(self._chance, "all"))
 
     def _run(self, broken=""):
         """What the machine says, noted; to the end, when its power fails."""

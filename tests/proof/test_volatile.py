@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from tests.proof.volatile import FLUSH, READ, WRITE, Disk, PowerCut, Server
+from tests.proof.volatile import FLUSH, READ, WRITE, Disk, PowerCut, Sectors, Server
 
 SECTORS = 64
 BLANK, OLD, NEW = bytes(512), b"o" * 512, b"n" * 512
 
 
 def after_power_loss(disk, seed):
-    disk.restart(Random(seed))
+    disk.restart(Sectors(Random(seed)))
     return disk.read(0, disk.size)
 
 

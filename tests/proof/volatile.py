@@ -55,11 +55,11 @@ class Disk:
         """Whether power has failed by then."""
         return self._cut.wait(seconds)
 
-    def restart(self, chance):
+    def restart(self, dice):
         """Power is back; what was not flushed is what the dice leave of it."""
         with self._lock:
             self.unflushed = len(self._content.pending)
-            self._content.settle(Sectors(chance))
+            self._content.settle(dice)
             self._content.restart()
             self._due = None
             self._cut.clear()
