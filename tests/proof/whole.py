@@ -19,20 +19,24 @@ from tests.proof.tools import Tools
 SHARE_TTL = 6 * 3600  # seconds
 CALM = 3700.0  # seconds: longer than any back-off, and than the memory of a fetch that found nothing
 HUBS, CLIENTS, SPELLS, HOURS = 5, 3, 1, 1
+PACES = (60, 300, 1200)  # seconds between two keys that a client wants; each spell has one of them
+OF_A_MONTH = (1200, 3600)  # some 15,000 keys; at the pace of an hour it would take a core three hours
 
 
 def _keep_silent(*_):
     """Nobody waits."""
 
 
-def play(seed, *, clients=CLIENTS, spells=SPELLS, hours=HOURS, blows=BLOWS, tell=_keep_silent):
+def play(seed, *, clients=CLIENTS, spells=SPELLS, hours=HOURS, blows=BLOWS, paces=PACES, tell=_keep_silent):
     """One mesh with 5 hubs; how often what happened, and the trace under "trace". `tell` hears of it at each spell."""
-    return seeded.run(partial(_play, clients=clients, spells=spells, hours=hours, blows=blows, tell=tell), seed)
+    return seeded.run(
+        partial(_play, clients=clients, spells=spells, hours=hours, blows=blows, paces=paces, tell=tell), seed
+    )
 
 
 def play_month(seed):
     """Thirty days of 5 hubs and 10 clients, with a calm after every day."""
-    return play(seed, clients=10, spells=30, hours=24, tell=_tell_of_a_day)
+    return play(seed, clients=10, spells=30, hours=24, paces=OF_A_MONTH, tell=_tell_of_a_day)
 
 
 def _tell_of_a_day(spell, summary):
@@ -45,11 +49,11 @@ def play_time(seed):
     return play(seed, blows=CLOCKS)
 
 
-async def _play(chance, *, clients, spells, hours, blows, tell):
+async def _play(chance, *, clients, spells, hours, blows, paces, tell):
     async with trio.open_nursery() as nursery:
         mesh = Mesh(nursery, chance)
         try:
-            history = History(mesh, blows)
+            history = History(mesh, blows, paces)
             await history.begin(clients)
             for spell in range(spells):
                 await history.suffer(hours * 3600)
@@ -65,10 +69,10 @@ async def _play(chance, *, clients, spells, hours, blows, tell):
 class History:
     """One mesh from its first day on."""
 
-    def __init__(self, mesh, blows):
+    def __init__(self, mesh, blows, paces):
         self.mesh, self.chance = mesh, mesh.chance
         self.k = self.chance.choice((2, 3))
-        self._liars = []
+        self._liars, self._paces = [], paces
         self.tools, self.fate = Tools(mesh), Fate(mesh, self._liars, blows=blows)
         self._rights_clocks = blows is not CLOCKS
         self._size = self.chance.choice((16_384, 65_536))
@@ -89,7 +93,7 @@ class History:
 
     async def suffer(self, seconds):
         """A spell of bad luck, in which everybody goes on to want keys; each has a pace of its own."""
-        self.tools.pause = self.chance.choice((60, 300, 1200))
+        self.tools.pause = self.chance.choice(self._paces)
         self.fate.pause = self.chance.choice((30, 120, 600))
         with trio.move_on_after(seconds):
             async with trio.open_nursery() as nursery:
