@@ -223,6 +223,8 @@ class ErasedBeforeCommit(Mutant):
 
 
 class NeverErased(Mutant):
+    breaks = AT_REST | {"pad-litter"}
+
     @staticmethod
     def patch(monkeypatch):
         monkeypatch.setattr(Erasure, "perform", lambda _: None)
