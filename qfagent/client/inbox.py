@@ -191,12 +191,19 @@ class Inbox:
                 data = await self._desk.world.in_thread(dropped.read)
                 half_erased = dropped.place == place and b"\0" in data  # in another file, it may be room reserved
                 if half_erased or _is_of(block, data):
+                    if dropped.place != place:
+                        await self._take_place(dropped, block)
                     await self._erase(dropped)
         except FileNotFoundError:
             await self._desk.world.in_thread(self._folder.sync)  # what was removed may be there after power loss
         except (NotPermitted, PsrdRejected):
             pass
         await self._desk.committer.run(partial(self._ingestion.leftovers.remove, place.path))
+
+    async def _take_place(self, dropped: Dropped, block: str) -> None:
+        """Another copy stands where the leftover was: from now on it is the one that is to be erased."""
+        await self._desk.world.in_thread(self._folder.sync)  # the leftover's name does not come back
+        await self._desk.committer.run(partial(self._ingestion.leftovers.add, dropped.place, block))
 
     async def _wait_for_more(self, name: str, error: AgentError) -> None:
         cut = self._cut.get(name)

@@ -1088,6 +1088,28 @@ async def test_wherever_power_fails_while_a_known_file_is_erased_it_goes_quietly
     raise AssertionError("power never lasted")
 
 
+@pytest.mark.parametrize("lose", ["all", "some", "none"])
+async def test_wherever_power_fails_while_a_copy_in_a_leftovers_place_is_erased_it_goes_quietly_in_the_end(lose):
+    """Found by `power`, seed 2066: what was half erased was no file of the block any more, and was set aside."""
+    for calls in range(100):
+        with MemoryDisk(calls) as disk:
+            box = Box(disk, "/agent")
+            leave_behind(box, file_of(), of_another=True)
+            disk.power_off_after(calls)
+            with disk.until_power_fails():
+                await box.scan()
+            if not disk.dead:
+                assert calls > 5
+                return
+            disk.crash(lose=lose)
+            box.boot()
+            await box.scan()
+
+            assert [] == box.waiting == box.refused, calls
+            assert [make_block().id] == box.blocks == box.pads, calls
+    raise AssertionError("power never lasted")
+
+
 @pytest.mark.parametrize("calls", range(0, 30, 3))
 async def test_power_may_fail_again_while_the_agent_clears_up(calls):
     with MemoryDisk(calls) as disk:
