@@ -1,5 +1,6 @@
 """Machines that were restored from an old folder, or cloned: stopped as protocol.md section 4 says, and nothing reused.
 
+* Keys that left since then may leave once more, where nothing was spent that a hub could tell it by (ADR 73).
 * The weather is fair: what was sent has arrived, so that nothing here is excluded by section 9.
 * Whoever restored a hub has thrown away the files of its pool: they may have been carried away since (ADR 50).
 """
@@ -60,17 +61,19 @@ class Past:
     async def client_restored(self):
         """The folder of some time ago is put back."""
         client = self._one(self.mesh.clients)
-        files = client.snapshot()
+        files, out = client.snapshot(), self.tools.book.out(client.name)
         await self._go_on()
         await client.restore(files)
+        self.tools.book.turn_back(client.name, out)
         return await self._meet_the_past(client, "clients restored")
 
     async def client_cloned(self):
         """A copy of the machine, identity and all, wakes up when the original has gone on, and is gone."""
         client = self._one(self.mesh.clients)
-        clone = self._copy(client)
+        clone, out = self._copy(client), self.tools.book.out(client.name)
         await self._go_on()
         await client.crash()
+        self.tools.book.turn_back(client.name, out)
         self.mesh.clients[client.name] = clone
         await clone.restore(clone.files)
         return await self._meet_the_past(clone, "clones with the same machine id")

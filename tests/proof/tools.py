@@ -37,6 +37,14 @@ class Book:
             self._check(recoverer, generator, key_id, key.reveal())
         self.outcomes["recovered"] += len(keys)
 
+    def out(self, recoverer):
+        """What the recoverer has handed out so far."""
+        return frozenset(which for which in self._out if which[0] == recoverer)
+
+    def turn_back(self, recoverer, out):
+        """The recoverer knows of these only: what left since may leave once more (ADR 73)."""
+        self._out = {which: key for which, key in self._out.items() if which[0] != recoverer or which in out}
+
     def _check(self, recoverer, generator, key_id, key):
         made = self.made.get((generator, key_id))  # None: its generator died before it could say so
         if made not in (None, (recoverer, key)):
