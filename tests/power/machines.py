@@ -328,7 +328,7 @@ class Client(Machine):
         self.folder.erase = partial(self.erase_dropped, self.folder.erase)
         self.ingestion = parts.ingestion(self.desk, lambda _: None)
         for place, block in self.ingestion.leftovers.all().items():
-            self.take_in(place.path, of=base64.b64encode(bytes.fromhex(block)[:15]))  # if no other has its name by now
+            self.find_again(place, block)
         self.inbox = parts.inbox(self.folder, self.ingestion, self.desk)
         self.generator = parts.generator(self.desk, list, None)
         self.recoverer = parts.recoverer(self.desk, lambda: [self.link], None)
@@ -348,10 +348,16 @@ class Client(Machine):
         self.take_in(dropped.path)
         return erase(dropped)
 
-    def take_in(self, path, *, of=b""):
+    def find_again(self, place, block):
+        """What is left of a file that was taken in, or a copy of it that can be told for what it is."""
+        there = self.content(place.path)
+        if there and (id(there) == place.inode or base64.b64encode(bytes.fromhex(block)[:15]) in there.live):
+            self.take_in(place.path)
+
+    def take_in(self, path):
         """The agent has taken in what this file held."""
         content = self.content(path)
-        self.taken_in += [(content, came) for known, came in self._came if known is content and of in came]
+        self.taken_in += [(content, came) for known, came in self._came if known is content]
 
     def content(self, path):
         return self.disk._names.live.get(path)
