@@ -212,7 +212,7 @@ MUTANTS = {
     ),
     "an agent that forgets which keys are out": Mutant(
         _nothing,
-        frozenset({"key-released-twice"}),
+        frozenset({"key-released-twice", "key-lost"}),  # who is asked once more has told the hubs that it is done
         partial(kills.play, kills=1, prefix=breaking(OBLIVIOUS)),
     ),
     "an agent that acknowledges shares and keeps none": Mutant(
