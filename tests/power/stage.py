@@ -139,7 +139,7 @@ class Stage:
     def carry(self, how):
         """An operator takes a file out of the pool: moved, moved and synced, copied, or by `pool take`."""
         data, is_gone = self._take() if how == 3 else self._lift(how)
-        if data is None:
+        if not data or not any(data):  # none, or one that was erased, whose name power loss brought back
             return
         block = psrd.decode(data)
         if block.id in self.gone:
