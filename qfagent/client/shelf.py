@@ -1,6 +1,7 @@
 """The shelf keeps the shares that hubs have brought of a secret until all of its keys are out; in memory only.
 
-* A hub's first share counts and stays. What a hub brings displaces nothing but what it brought itself.
+* A hub's first share of a secret counts and stays, and keeps none of another's out that the hub brings later.
+* What a hub brings displaces nothing but what it brought itself.
 * That a hub brought nothing, or nothing of somebody else's, is not kept: it may have come since.
 * A share goes when its own hub's word about its expiry has come true. What comes after the last key is left out.
 """
@@ -28,11 +29,13 @@ class Shelf:
         self._finished: OrderedDict[Which, None] = OrderedDict()
 
     def put(self, hub: str, asked: Asked, shares: Sequence[Brought]) -> None:
-        """Keeps what a hub has brought, unless it did before."""
+        """Keeps what a hub has brought, but for secrets of which it did before, or that are finished."""
         kept = self._by_hub[hub]
-        is_late = any((share.generator, share.secret_id) in self._finished for share in shares)
-        if shares and asked not in kept and not is_late:
-            kept[asked] = tuple(shares)
+        before = kept.get(asked, ())
+        known = {_which(share) for share in before}
+        fresh = tuple(s for s in shares if _which(s) not in known and _which(s) not in self._finished)
+        if fresh:
+            kept[asked] = before + fresh
         while sum(map(len, kept.values())) > MOST:
             kept.popitem(last=False)
 
@@ -57,6 +60,10 @@ class Shelf:
         for kept in self._by_hub.values():
             for asked in list(kept):
                 _narrow(kept, asked, lambda share: share.expires_at > now)
+
+
+def _which(share: Brought) -> Which:
+    return share.generator, share.secret_id
 
 
 def _narrow(kept: _Kept, asked: Asked, stays: Callable[[Brought], bool]) -> None:

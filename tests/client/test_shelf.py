@@ -37,6 +37,23 @@ def test_the_first_share_of_a_hub_counts():
     assert (share(value=1),) == made.find("h1", ALICES)
 
 
+def test_a_share_that_came_first_keeps_no_other_peers_out():
+    made = Shelf()
+    put(made, "h1", (None, "one"), share("mallory"))
+    put(made, "h1", (None, "one"), share("mallory", value=2), share("alice"))
+
+    assert (share("mallory"), share("alice")) == made.find("h1", (None, "one"))
+    assert (share("alice"),) == made.find("h1", ALICES)
+
+
+def test_a_finished_secret_keeps_no_other_peers_out():
+    made = Shelf()
+    made.finish(("mallory", "one"))
+    put(made, "h1", (None, "one"), share("mallory"), share("alice"))
+
+    assert (share("alice"),) == made.find("h1", (None, "one"))
+
+
 def test_that_a_hub_brought_nothing_is_not_kept():
     made = Shelf()
     put(made, "h1", ALICES)
