@@ -28,6 +28,7 @@ class Inquiry:
     def __init__(self, desk: Desk, hubs: Callable[[], Sequence[Hub]], suspect: Suspect) -> None:
         self._desk, self._hubs, self._suspect = desk, hubs, suspect
         self._budget, self._shelf = FetchBudget(), Shelf()
+        self._clears_at = 0.0  # by the clock of trio
 
     def gather(self, asked: Asked, *, uid: int) -> Gathering:
         """A gathering of a secret, or of all that wait from a generator, to be started; FetchLimit."""
@@ -59,7 +60,10 @@ class Inquiry:
         self._shelf.finish(which)
 
     def sweep(self) -> None:
-        """Drops what has expired."""
+        """Drops what has expired; once a day of running everything, lest a clock let it outlive the log of keys."""
+        if trio.current_time() >= self._clears_at:
+            self._shelf.clear()
+            self._clears_at = trio.current_time() + wire.MAX_EXPIRES
         self._shelf.expire(now=self._desk.world.now())
 
     async def _fetch(self, hub: Hub, asked: Asked) -> Sequence[Brought]:

@@ -55,6 +55,10 @@ class Shelf:
             for asked in {which, (None, which[1])} & kept.keys():
                 _narrow(kept, asked, lambda share: share.generator != which[0])
 
+    def clear(self) -> None:
+        """Takes out everything."""
+        self._by_hub.clear()
+
     def expire(self, *, now: int) -> None:
         """Takes out what has expired."""
         for kept in self._by_hub.values():

@@ -3,15 +3,19 @@
 import pytest
 import trio
 
-from qfagent.errors import KeyGone
+from qfagent.errors import KeyGone, NotFound
 from qfagent.world import World, at_once
 
 DAY = 86_400
 
 
 async def start_with_clock_ahead(machine, *, seconds):
-    network = machine.network
-    machine.world = World(wall=lambda: network.wall() + seconds, random=network.random, in_thread=at_once)
+    await start_by(machine, lambda: machine.network.wall() + seconds)
+
+
+async def start_by(machine, wall):
+    """Starts a machine anew that goes by this clock."""
+    machine.world = World(wall=wall, random=machine.network.random, in_thread=at_once)
     await machine.crash()
     await machine.boot()
     await trio.sleep(60)
@@ -34,3 +38,19 @@ async def test_a_clock_that_was_ahead_for_a_minute_brings_no_key_back(connected)
 
     with pytest.raises(KeyGone):
         await bob.client.recoverer.recover(key_id, peer="alice", uid=1)
+
+
+async def test_with_a_clock_that_is_set_back_nothing_fetched_outlives_the_log_of_what_is_out(connected):
+    """Shares went by the wall clock alone: after days, a key that was out could be rebuilt with no hub asked."""
+    network, back = await connected(), [0]
+    bob, hub = network.clients["bob"], network.hubs["h1"]
+    await start_by(bob, lambda: network.wall() - back[0])
+    [(first, _), _] = await network.clients["alice"].client.generator.establish("bob", count=2)
+    await bob.client.recoverer.recover(first, peer="alice", uid=0)
+    back[0] = 5 * DAY
+    await trio.sleep(3 * DAY)
+    before = hub.store.ledger.consumed
+
+    with pytest.raises((KeyGone, NotFound)):
+        await bob.client.recoverer.recover(first, peer="alice", uid=1)
+    assert before < hub.store.ledger.consumed
